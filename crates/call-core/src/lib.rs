@@ -1,0 +1,2 @@
+//! call-core
+pub mod brain;

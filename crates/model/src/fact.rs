@@ -1,0 +1,265 @@
+//! Facts: what happened in a conversation, in order. The journal keeps them, the office folds them.
+
+use serde::{Deserialize, Serialize};
+use utoipa::ToSchema;
+
+use crate::{
+    AgentRef, CallId, EndReason, NodeId, TenantId,
+    transcript::{Segment, TurnTimings},
+};
+
+/// One fact. `(node, boot, conversation, seq)` is unique; `seq` counts from 0 without holes.
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+pub struct Fact {
+    /// The switch that saw it.
+    pub node: NodeId,
+    /// That switch's start count.
+    pub boot: u64,
+    /// The conversation.
+    pub conversation: CallId,
+    /// Place in the conversation, from 0 without holes.
+    pub seq: u32,
+    /// Wall clock, milliseconds since 1970 UTC (for people; never used for durations).
+    pub at_unix_ms: i64,
+    /// Milliseconds since the conversation's first fact, on the switch's own monotonic clock.
+    pub offset_ms: u64,
+    /// What happened.
+    #[serde(flatten)]
+    pub kind: FactKind,
+}
+
+/// Which way a call went.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize, ToSchema)]
+#[serde(rename_all = "snake_case")]
+pub enum Direction {
+    /// They called us.
+    Inbound,
+    /// We called them.
+    Outbound,
+}
+
+/// How a conversation reached us.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize, ToSchema)]
+#[serde(rename_all = "snake_case")]
+pub enum Channel {
+    /// A SIP call.
+    Sip,
+    /// A browser over WebRTC.
+    Webrtc,
+    /// A WebSocket.
+    Ws,
+    /// Text.
+    Chat,
+}
+
+/// Where a conversation came from: the first fact, written before any 2xx.
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+pub struct Started {
+    /// The tenant, once the number is known to be somebody's.
+    pub tenant: Option<TenantId>,
+    /// Which way.
+    pub direction: Direction,
+    /// How.
+    pub channel: Channel,
+    /// Calling party as received (user part or E.164).
+    pub from: String,
+    /// Called party as received (user part or E.164).
+    pub to: String,
+    /// The SIP profile that took it.
+    pub profile: String,
+    /// The trunk it came over, where known.
+    pub trunk: Option<String>,
+    /// SIP Call-ID.
+    pub sip_call_id: String,
+    /// The agent chosen so far, if any.
+    pub agent: Option<AgentRef>,
+    /// The snapshot revision that this call keeps for life.
+    pub revision: u64,
+}
+
+/// What happened.
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+#[serde(tag = "type", content = "data", rename_all = "snake_case")]
+pub enum FactKind {
+    /// First of all.
+    Started(Started),
+    /// A dialplan route matched.
+    Routed {
+        /// Context and route name (`public/reception`).
+        route: String,
+    },
+    /// 180 was sent.
+    Ringing,
+    /// 183 with early media was sent.
+    EarlyMedia,
+    /// 200 was sent; durations count from here.
+    Answered {
+        /// Codec name (`PCMU`).
+        codec: String,
+        /// Milliseconds from INVITE to 200.
+        setup_ms: u64,
+    },
+    /// The ACK came.
+    AckConfirmed,
+    /// The first RTP packet came.
+    MediaStarted,
+    /// An agent took the call.
+    AgentStarted {
+        /// Which, and its frozen version.
+        agent: AgentRef,
+        /// The tenant it belongs to.
+        tenant: TenantId,
+    },
+    /// The agent broke and was restarted with the conversation so far.
+    AgentRestarted {
+        /// What broke, for operators.
+        why: String,
+    },
+    /// The media leg broke and was restarted on the same seat.
+    LegRestarted {
+        /// What broke, for operators.
+        why: String,
+    },
+    /// The dialog's actor broke and was rebuilt from its seed.
+    DialogRestarted {
+        /// What broke, for operators.
+        why: String,
+    },
+    /// Speech by one side, final.
+    Segment(Segment),
+    /// Where the time of a turn went.
+    Turn(TurnTimings),
+    /// The agent paused at speech that turned out to be nothing.
+    FalsePause {
+        /// How long it was silent.
+        paused_ms: u64,
+    },
+    /// The caller interrupted.
+    Interrupted {
+        /// From the onset of speech to the last agent sample sent.
+        yield_ms: u64,
+    },
+    /// A digit arrived (never one of a secret entry).
+    Digit {
+        /// `0`–`9`, `*`, `#`, `A`–`D`.
+        digit: char,
+    },
+    /// A tool ran.
+    Tool {
+        /// Its name.
+        name: String,
+        /// Its idempotency key.
+        key: String,
+        /// Whether it did what was asked.
+        ok: bool,
+        /// One line for the timeline.
+        summary: String,
+        /// How long it took.
+        took_ms: u64,
+    },
+    /// A provider failed; what was done about it.
+    ProviderTrouble {
+        /// `stt`, `llm`, `tts`.
+        role: String,
+        /// The provider's name.
+        provider: String,
+        /// One line for the timeline.
+        what: String,
+    },
+    /// Recording began.
+    RecordingStarted {
+        /// Channels in the file (2 = caller left, agent right).
+        channels: u8,
+    },
+    /// The recording is whole on the switch's disk.
+    RecordingReady {
+        /// Length, milliseconds.
+        duration_ms: u64,
+        /// File size.
+        bytes: u64,
+        /// SHA-256 of the file, hex.
+        sha256: String,
+    },
+    /// How the sound was.
+    Media(MediaStats),
+    /// A bridge to another leg was made.
+    Bridged {
+        /// The target as the dialplan names it.
+        target: String,
+    },
+    /// A line from the dialplan's `log`.
+    Logged {
+        /// The line.
+        line: String,
+    },
+    /// The end. Exactly one per conversation.
+    Ended(Ended),
+}
+
+/// How a conversation ended.
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize, ToSchema)]
+pub struct Ended {
+    /// Why.
+    pub reason: EndReason,
+    /// The SIP status that ended it, where one did.
+    pub sip_code: Option<u16>,
+    /// Q.850 cause, where one was seen or fits.
+    pub q850: Option<u8>,
+    /// Answered to ended; 0 when never answered.
+    pub duration_ms: u64,
+}
+
+/// Counters of the caller's leg over the whole call.
+#[derive(Debug, Clone, Default, PartialEq, Serialize, Deserialize, ToSchema)]
+pub struct MediaStats {
+    /// Packets received.
+    pub packets_in: u64,
+    /// Packets sent.
+    pub packets_out: u64,
+    /// Packets that never came.
+    pub lost: u64,
+    /// Packets that came too late to be played.
+    pub late: u64,
+    /// Packets that came twice.
+    pub duplicate: u64,
+    /// Packets that came out of order.
+    pub reordered: u64,
+    /// 20 ms frames that were concealed.
+    pub concealed: u64,
+    /// Mean delay of the jitter buffer, milliseconds.
+    pub jitter_delay_ms: f32,
+    /// Frames dropped at a full ring, all rings.
+    pub ring_drops: u64,
+}
+
+impl FactKind {
+    /// The wire name of this kind, as in JSON (`type`).
+    pub fn name(&self) -> &'static str {
+        match self {
+            Self::Started(_) => "started",
+            Self::Routed { .. } => "routed",
+            Self::Ringing => "ringing",
+            Self::EarlyMedia => "early_media",
+            Self::Answered { .. } => "answered",
+            Self::AckConfirmed => "ack_confirmed",
+            Self::MediaStarted => "media_started",
+            Self::AgentStarted { .. } => "agent_started",
+            Self::AgentRestarted { .. } => "agent_restarted",
+            Self::LegRestarted { .. } => "leg_restarted",
+            Self::DialogRestarted { .. } => "dialog_restarted",
+            Self::Segment(_) => "segment",
+            Self::Turn(_) => "turn",
+            Self::FalsePause { .. } => "false_pause",
+            Self::Interrupted { .. } => "interrupted",
+            Self::Digit { .. } => "digit",
+            Self::Tool { .. } => "tool",
+            Self::ProviderTrouble { .. } => "provider_trouble",
+            Self::RecordingStarted { .. } => "recording_started",
+            Self::RecordingReady { .. } => "recording_ready",
+            Self::Media(_) => "media",
+            Self::Bridged { .. } => "bridged",
+            Self::Logged { .. } => "logged",
+            Self::Ended(_) => "ended",
+        }
+    }
+}

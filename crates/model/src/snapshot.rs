@@ -1,0 +1,61 @@
+//! The snapshot: all the configuration a switch routes from, under one revision.
+
+use serde::{Deserialize, Serialize};
+
+use crate::{AgentId, NumberId, TenantId, agent::PublishedAgent};
+
+/// What the office publishes to the switches. The switch keeps the last good one on disk; a call
+/// pins its revision for life.
+#[derive(Debug, Clone, Default, PartialEq, Serialize, Deserialize)]
+pub struct Snapshot {
+    /// Rises with every change that switches must know.
+    pub revision: u64,
+    /// Tenants that are active.
+    pub tenants: Vec<TenantEntry>,
+    /// Numbers that route to agents.
+    pub numbers: Vec<NumberEntry>,
+    /// Every version that a number pins, and the latest of each agent.
+    pub agents: Vec<PublishedAgent>,
+}
+
+/// A tenant as the switch needs it.
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+pub struct TenantEntry {
+    /// The tenant.
+    pub id: TenantId,
+    /// Its fixed slug.
+    pub slug: String,
+}
+
+/// A number and the agent it reaches.
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+pub struct NumberEntry {
+    /// The number's id.
+    pub id: NumberId,
+    /// Whose number it is.
+    pub tenant: TenantId,
+    /// `+` and digits.
+    pub e164: String,
+    /// The agent.
+    pub agent: AgentId,
+    /// A pinned version; none = latest.
+    pub pin: Option<u32>,
+}
+
+impl Snapshot {
+    /// The agent that `e164` reaches, in the version that counts for it.
+    pub fn agent_for_number(&self, e164: &str) -> Option<(&NumberEntry, &PublishedAgent)> {
+        let number = self.numbers.iter().find(|n| n.e164 == e164)?;
+        let agent = self.agents.iter().find(|a| {
+            a.agent.id == number.agent && number.pin.map_or(a.latest, |pin| a.agent.version == pin)
+        })?;
+        Some((number, agent))
+    }
+
+    /// The latest version of `tenant_slug/agent_slug`.
+    pub fn agent_by_name(&self, tenant_slug: &str, agent_slug: &str) -> Option<&PublishedAgent> {
+        self.agents
+            .iter()
+            .find(|a| a.latest && a.tenant_slug == tenant_slug && a.agent.slug == agent_slug)
+    }
+}
