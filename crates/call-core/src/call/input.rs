@@ -1,0 +1,142 @@
+//! What can happen to a call.
+
+use crate::dialplan::Binding;
+use crate::digits::DigitEvent;
+
+/// A new call as the profile took it.
+#[derive(Debug, Clone, Default, PartialEq, Eq)]
+pub struct Incoming {
+    /// Profile name.
+    pub profile: String,
+    /// The profile's context.
+    pub context: String,
+    /// Trunk, where the source address belongs to one.
+    pub trunk: Option<String>,
+    /// Called user part, unescaped.
+    pub to: String,
+    /// Calling user part, unescaped.
+    pub from: String,
+    /// Headers that the dialplan may look at, in order.
+    pub headers: Vec<(String, String)>,
+}
+
+/// Everything the call machine reacts to.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub enum Input {
+    /// The INVITE. First of all; before it only [`Input::Kill`] counts.
+    Incoming(Box<Incoming>),
+    /// The answer to `Effect::Lookup`.
+    Resolved(Option<Binding>),
+    /// The `started` fact is on disk.
+    Journaled,
+    /// The journal has no room.
+    JournalRefused,
+    /// The offer, or the answer in the ACK, cannot be used.
+    Unusable(Unusable),
+    /// ACK for our 200 (RFC 3261 §13.3.1.4).
+    Acknowledged,
+    /// No ACK within 64·T1 (RFC 3261 §13.3.1.4).
+    AckTimeout,
+    /// CANCEL (RFC 3261 §9.2).
+    Cancelled,
+    /// BYE (RFC 3261 §15.1.2).
+    RemoteBye,
+    /// The signalling connection is gone and the far side cannot be reached.
+    TransportLost,
+    /// A `Play` or `Say` reached its end.
+    PlayFinished {
+        /// Its tag.
+        tag: u64,
+    },
+    /// A `Play` or `Say` could not be played.
+    PlayFailed {
+        /// Its tag.
+        tag: u64,
+        /// Why, for the log.
+        reason: String,
+    },
+    /// A digit was reported.
+    Digit(DigitEvent),
+    /// No RTP for longer than the profile allows.
+    MediaTimeout,
+    /// The leg died and could not be restarted.
+    LegLost,
+    /// The answer to `Effect::CloseMedia`: playout counters and recording are final.
+    MediaClosed,
+    /// The agent is warm.
+    AgentReady,
+    /// The agent could not be prepared, or cannot go on and has no fallback left.
+    AgentFailed {
+        /// Why, for the log.
+        reason: String,
+    },
+    /// The agent is done.
+    AgentEnded(AgentEnd),
+    /// The far side of a `Dial` rings.
+    DialRinging {
+        /// Which dial.
+        attempt: u32,
+    },
+    /// The far side of a `Dial` answered.
+    DialAnswered {
+        /// Which dial.
+        attempt: u32,
+        /// Who.
+        target: String,
+    },
+    /// A `Dial` came to nothing.
+    DialFailed {
+        /// Which dial.
+        attempt: u32,
+        /// How.
+        failure: DialFailure,
+    },
+    /// The other leg of a bridge ended.
+    BridgeEnded,
+    /// Somebody or something outside ends the call.
+    Kill(KillCause),
+}
+
+/// Why an INVITE cannot become a call.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Unusable {
+    /// No codec in common (488).
+    NoCommonCodec,
+    /// The description is broken (400).
+    BadOffer,
+    /// No port or other resource is left (503).
+    NoRoom,
+}
+
+/// How an agent ended.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub enum AgentEnd {
+    /// It said goodbye.
+    Finished,
+    /// The caller stayed silent through every prompt.
+    Inactive,
+    /// It asks for a section of the dialplan.
+    Goto(String),
+}
+
+/// How a dial failed.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum DialFailure {
+    /// 486 or 600.
+    Busy,
+    /// Nobody answered in time, or 408 or 480.
+    NoAnswer,
+    /// Anything else.
+    Failed,
+}
+
+/// Who ends a call from outside.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum KillCause {
+    /// Over the server's socket or REST.
+    Operator,
+    /// The server is drained and the call outlived the limit.
+    Drain,
+    /// A fault of ours.
+    Internal,
+}

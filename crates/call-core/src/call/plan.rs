@@ -1,0 +1,194 @@
+//! Runs the dialplan: one op after the other until one has to wait.
+
+use std::time::Duration;
+
+use super::{Call, CallFact, Effect, MediaMode, Phase, Provisional, Task};
+use crate::dialplan::action::{Op, RecordSpec};
+use crate::dialplan::{Stop, Traced};
+
+impl Call {
+    /// Goes on with the plan while nothing is being waited for.
+    pub(super) fn run(&mut self, now: Duration) {
+        while matches!(self.task, Task::Ready)
+            && matches!(self.phase, Phase::Early { .. } | Phase::Answered { .. })
+        {
+            let wall = self.wall(now);
+            let Some(walk) = &mut self.walk else { return };
+            let mut traces = Vec::new();
+            let stop = walk.next(wall, &mut |traced| traces.push(traced));
+            for traced in traces {
+                self.traced(traced);
+            }
+            match stop {
+                Stop::Op(op) => self.start(now, op),
+                Stop::NoRoute => return self.no_route(now),
+                Stop::End => return self.plan_done(now),
+                Stop::Broken(why) => return self.plan_broken(now, &why),
+            }
+        }
+    }
+
+    fn traced(&mut self, traced: Traced) {
+        let route = match traced {
+            Traced::Took { route, .. } => route,
+            Traced::Bound { .. } => "number".to_owned(),
+            Traced::Passed { .. } | Traced::Went { .. } | Traced::Set { .. } => return,
+        };
+        self.route = Some(route.clone());
+        self.fact(CallFact::Routed { route });
+    }
+
+    /// Leaves the present list of actions for a section.
+    pub(super) fn go(&mut self, now: Duration, section: &str) {
+        let Some(walk) = &mut self.walk else { return };
+        match walk.go(section, &mut |_| {}) {
+            Ok(()) => self.run(now),
+            Err(why) => self.plan_broken(now, &why),
+        }
+    }
+
+    fn is_early(&self) -> bool {
+        matches!(self.phase, Phase::Early { .. })
+    }
+
+    fn start(&mut self, now: Duration, op: Op) {
+        match op {
+            Op::Answer => self.want_answer(now),
+            Op::Ring => self.ring(),
+            Op::EarlyMedia => self.early_media(),
+            Op::Agent(_) | Op::Echo if self.is_early() => {
+                if let Some(walk) = &mut self.walk {
+                    walk.put_back(op);
+                }
+                self.want_answer(now);
+            }
+            Op::Agent(source) => self.start_agent(source),
+            Op::Echo => {
+                self.put(Effect::Mode(MediaMode::Echo));
+                self.task = Task::Sounding;
+            }
+            Op::Play { source, repeat } => self.play(source, repeat),
+            Op::Say { text, voice } => self.say(text, voice),
+            Op::Gather(gather) => self.gather(now, gather),
+            Op::Tone {
+                hz,
+                level_dbm0,
+                length,
+            } => self.tone(now, hz, level_dbm0, length),
+            Op::Record(spec) => self.want_record(spec),
+            Op::Bridge(bridge) => self.bridge(now, bridge),
+            Op::Reject { status, reason } => self.refused_by_plan(now, status, reason),
+            Op::Hangup(cause) => self.hung_up_by_plan(now, cause),
+            Op::Sleep(length) => {
+                self.task = Task::Sleeping {
+                    until: now.saturating_add(length),
+                }
+            }
+            Op::Log { text } => self.log_line(text),
+            // The walk carries these out itself.
+            Op::Set { .. } | Op::Unset { .. } | Op::Goto { .. } => {}
+        }
+    }
+
+    pub(super) fn ring(&mut self) {
+        if let Phase::Early {
+            sent: sent @ Provisional::None,
+        } = &mut self.phase
+        {
+            *sent = Provisional::Ringing;
+            self.put(Effect::Ring);
+            self.fact(CallFact::Ringing);
+        }
+    }
+
+    /// Before the answer sound needs 183; after it this does nothing.
+    pub(super) fn early_media(&mut self) {
+        if let Phase::Early {
+            sent: sent @ (Provisional::None | Provisional::Ringing),
+        } = &mut self.phase
+        {
+            *sent = Provisional::Media;
+            self.put(Effect::EarlyMedia);
+            self.fact(CallFact::EarlyMedia);
+        }
+    }
+
+    fn play(&mut self, source: String, repeat: bool) {
+        self.early_media();
+        let tag = self.tag();
+        self.put(Effect::Play {
+            tag,
+            source,
+            repeat,
+        });
+        self.task = Task::Playing { tag };
+    }
+
+    fn say(&mut self, text: String, voice: Option<String>) {
+        self.early_media();
+        let tag = self.tag();
+        self.put(Effect::Say { tag, text, voice });
+        self.task = Task::Playing { tag };
+    }
+
+    fn tone(&mut self, now: Duration, hz: u16, level_dbm0: i8, length: Option<Duration>) {
+        self.early_media();
+        self.put(Effect::Mode(MediaMode::Tone { hz, level_dbm0 }));
+        self.task = match length {
+            Some(length) => Task::Tone {
+                until: now.saturating_add(length),
+            },
+            None => Task::Sounding,
+        };
+    }
+
+    /// A recording holds the answered call; before the answer it is remembered.
+    fn want_record(&mut self, spec: RecordSpec) {
+        self.record = Some(spec);
+        if !self.is_early() {
+            self.start_record();
+        }
+    }
+
+    pub(super) fn start_record(&mut self) {
+        let Some(spec) = self.record.take().filter(|_| !self.recording) else {
+            return;
+        };
+        self.recording = true;
+        self.put(Effect::Record(spec));
+        self.fact(CallFact::RecordingStarted {
+            channels: spec.channels,
+        });
+    }
+
+    pub(super) fn log_line(&mut self, text: String) {
+        self.put(Effect::Log { text: text.clone() });
+        self.fact(CallFact::Logged { line: text });
+    }
+
+    pub(super) fn play_finished(&mut self, now: Duration, tag: u64) {
+        match &self.task {
+            Task::Playing { tag: ours } if *ours == tag => {
+                self.task = Task::Ready;
+                self.run(now);
+            }
+            Task::Gathering(_) => self.prompt_finished(now, tag),
+            Task::Playing { .. }
+            | Task::Ready
+            | Task::Answering
+            | Task::AwaitingAck { .. }
+            | Task::Agent
+            | Task::Dialing(_)
+            | Task::Joining(_)
+            | Task::Joined
+            | Task::Sounding
+            | Task::Tone { .. }
+            | Task::Sleeping { .. } => {}
+        }
+    }
+
+    pub(super) fn play_failed(&mut self, now: Duration, tag: u64, reason: &str) {
+        self.log_line(format!("a sound could not be played: {reason}"));
+        self.play_finished(now, tag);
+    }
+}
