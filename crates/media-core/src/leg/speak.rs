@@ -1,0 +1,203 @@
+//! The sending half: picks the tick's frame by mode, encodes it, puts it into the tick's packet.
+
+use super::line::Line;
+use super::{Mode, Wire};
+use crate::dtmf::{Digits, DtmfSender, EventPacket};
+use crate::mix::mix;
+use crate::playout::Playout;
+use crate::resample::Resampler;
+use crate::rtp::{self, Packet};
+use crate::{Frame, Rate};
+
+/// Room for the longest payload of a 20 ms frame (linear 16 kHz).
+const MAX_PAYLOAD: usize = 640;
+
+pub(super) struct Speaker {
+    rate: Rate,
+    mode: Mode,
+    pub(super) playout: Playout,
+    digits: DtmfSender,
+    bridge: Option<Frame>,
+    bridge_resampler: Option<Resampler>,
+    wire: Wire,
+    marker: bool,
+    frame: Frame,
+    payload: [u8; MAX_PAYLOAD],
+    packet: [u8; MAX_PAYLOAD + rtp::HEADER_LEN],
+    packet_len: usize,
+}
+
+impl Speaker {
+    pub(super) fn new(
+        rate: Rate,
+        mode: Mode,
+        playout: Playout,
+        digits: DtmfSender,
+        wire: Wire,
+    ) -> Self {
+        Self {
+            rate,
+            mode,
+            playout,
+            digits,
+            bridge: None,
+            bridge_resampler: None,
+            wire,
+            marker: true,
+            frame: Frame::silence(rate),
+            payload: [0; MAX_PAYLOAD],
+            packet: [0; MAX_PAYLOAD + rtp::HEADER_LEN],
+            packet_len: 0,
+        }
+    }
+
+    pub(super) const fn tick(&self) -> u64 {
+        self.wire.tick
+    }
+
+    pub(super) const fn wire(&self) -> Wire {
+        self.wire
+    }
+
+    pub(super) fn packet(&self) -> &[u8] {
+        self.packet.get(..self.packet_len).unwrap_or(&[])
+    }
+
+    pub(super) const fn frame(&self) -> &Frame {
+        &self.frame
+    }
+
+    /// The next packet begins something new.
+    pub(super) const fn mark(&mut self) {
+        self.marker = true;
+    }
+
+    pub(super) fn set_mode(&mut self, mode: Mode) {
+        self.bridge = None;
+        self.mode = mode;
+    }
+
+    pub(super) fn send_digits(&mut self, digits: &Digits) {
+        self.digits.send(digits);
+    }
+
+    pub(super) fn is_sending_digits(&self) -> bool {
+        self.digits.is_busy()
+    }
+
+    pub(super) fn push_bridge(&mut self, frame: &Frame) {
+        let from = frame.rate().hz();
+        if from == self.rate.hz() {
+            self.bridge = Some(*frame);
+            return;
+        }
+        if self
+            .bridge_resampler
+            .as_ref()
+            .is_none_or(|r| r.from_hz() != from)
+        {
+            self.bridge_resampler = Resampler::new(from, self.rate.hz()).ok();
+        }
+        self.bridge = self.bridge_resampler.as_mut().map(|r| r.frame(frame));
+    }
+
+    pub(super) fn skip(&mut self, ticks: u64, ticks_per_frame: u32) {
+        self.wire.tick += ticks;
+        self.wire.timestamp = self
+            .wire
+            .timestamp
+            .wrapping_add((ticks as u32).wrapping_mul(ticks_per_frame));
+    }
+
+    pub(super) fn rebuild(&mut self, rate: Rate, ticks_per_frame: u32) {
+        self.rate = rate;
+        self.frame = Frame::silence(rate);
+        self.digits = DtmfSender::new(ticks_per_frame);
+        let position = self.playout.position();
+        self.playout = Playout::new(rate.samples(super::PLAYOUT_MS), position);
+        self.bridge_resampler = None;
+    }
+
+    /// One tick: sound, or a key in its place.
+    pub(super) fn speak(&mut self, caller: &Frame, line: &mut Line) {
+        match (self.digits_tick(line), line.telephone_event()) {
+            (Some(key), Some(payload_type)) => self.write_event(payload_type, key),
+            (Some(_) | None, _) => self.write_sound(caller, line),
+        }
+        self.wire.seq = self.wire.seq.wrapping_add(1);
+        self.skip(1, line.ticks_per_frame());
+    }
+
+    /// Without telephone-event there is no way to send keys: they are dropped rather than left waiting.
+    fn digits_tick(&mut self, line: &Line) -> Option<EventPacket> {
+        if line.telephone_event().is_none() {
+            self.digits.clear();
+        }
+        self.digits.tick()
+    }
+
+    fn write_event(&mut self, payload_type: u8, key: EventPacket) {
+        self.frame.samples_mut().fill(0);
+        let payload = key.event.to_bytes();
+        let timestamp = self.wire.timestamp.wrapping_sub(key.age_ticks);
+        self.write(
+            payload_type,
+            key.marker,
+            timestamp,
+            payload.len(),
+            Some(payload),
+        );
+        self.marker = true;
+    }
+
+    fn write_sound(&mut self, caller: &Frame, line: &mut Line) {
+        self.pick_frame(caller);
+        let len = line
+            .encode(self.frame.samples(), &mut self.payload)
+            .unwrap_or(0);
+        let marker = std::mem::take(&mut self.marker);
+        self.write(line.payload_type(), marker, self.wire.timestamp, len, None);
+    }
+
+    fn write(
+        &mut self,
+        payload_type: u8,
+        marker: bool,
+        timestamp: u32,
+        len: usize,
+        event: Option<[u8; 4]>,
+    ) {
+        let payload = event
+            .as_ref()
+            .map_or(self.payload.get(..len).unwrap_or(&[]), |bytes| bytes);
+        let Wire { ssrc, seq, .. } = self.wire;
+        let packet = Packet {
+            payload_type,
+            marker,
+            seq,
+            timestamp,
+            ssrc,
+            payload,
+        };
+        self.packet_len = rtp::build(&packet, &mut self.packet).unwrap_or(0);
+    }
+
+    fn pick_frame(&mut self, caller: &Frame) {
+        match &mut self.mode {
+            Mode::Mute => self.frame.samples_mut().fill(0),
+            Mode::Agent => {
+                self.playout.pull(self.frame.samples_mut());
+            }
+            Mode::Echo => self.frame = *caller,
+            Mode::Tone(tone) => self.frame = tone.next_frame(self.rate),
+            Mode::Bridge => self.pick_bridge(),
+        }
+    }
+
+    fn pick_bridge(&mut self) {
+        self.playout.pull(self.frame.samples_mut());
+        if let Some(peer) = self.bridge.take() {
+            mix(&mut self.frame, &peer);
+        }
+    }
+}
