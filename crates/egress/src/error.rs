@@ -71,6 +71,12 @@ pub enum EgressError {
         /// serde's words.
         why: String,
     },
+    /// A file that was to be sent cannot be read.
+    #[error("the file to be sent cannot be read: {why}")]
+    File {
+        /// The operating system's words.
+        why: String,
+    },
     /// A WebSocket was refused with an HTTP status.
     #[error("{host} refused the WebSocket with status {status}")]
     Status {
@@ -101,6 +107,7 @@ impl EgressError {
             | Self::TooLarge { .. }
             | Self::TooManyRedirects { .. }
             | Self::Json { .. }
+            | Self::File { .. }
             | Self::Setup { .. } => false,
         }
     }

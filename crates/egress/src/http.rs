@@ -1,16 +1,24 @@
 //! HTTP requests: built plainly, sent under the guard, answered in counted and timed chunks.
 
-use std::{error::Error as _, time::Duration};
+use std::{error::Error as _, path::PathBuf, time::Duration};
 
 use bytes::{Bytes, BytesMut};
+use futures_util::stream;
 use reqwest::{
     Client, Method, Url,
     dns::{Addrs, Name, Resolve, Resolving},
-    header::{AUTHORIZATION, CONTENT_TYPE, COOKIE, HeaderMap, HeaderName, HeaderValue, LOCATION},
+    header::{
+        AUTHORIZATION, CONTENT_LENGTH, CONTENT_TYPE, COOKIE, HeaderMap, HeaderName, HeaderValue,
+        LOCATION,
+    },
     redirect,
 };
 use serde::{Serialize, de::DeserializeOwned};
-use tokio::time::{Instant, timeout, timeout_at};
+use tokio::{
+    fs::File,
+    io::AsyncReadExt,
+    time::{Instant, timeout, timeout_at},
+};
 
 use crate::{EgressError, Policy, guard::Guard};
 
@@ -47,9 +55,15 @@ pub struct Request {
     method: Method,
     url: String,
     headers: HeaderMap,
-    body: Option<Bytes>,
+    body: Option<Body>,
     limits: Limits,
     fault: Option<EgressError>,
+}
+
+#[derive(Debug, Clone)]
+enum Body {
+    Bytes(Bytes),
+    File(PathBuf),
 }
 
 impl Request {
@@ -115,7 +129,16 @@ impl Request {
     #[must_use]
     pub fn body(mut self, content_type: &str, body: impl Into<Bytes>) -> Self {
         self.headers.remove(CONTENT_TYPE);
-        self.body = Some(body.into());
+        self.body = Some(Body::Bytes(body.into()));
+        self.header("content-type", content_type)
+    }
+
+    /// Sends a file as body, read piece by piece while it goes out. [`Limits::head`] and
+    /// [`Limits::total`] must allow for that.
+    #[must_use]
+    pub fn file(mut self, content_type: &str, path: impl Into<PathBuf>) -> Self {
+        self.headers.remove(CONTENT_TYPE);
+        self.body = Some(Body::File(path.into()));
         self.header("content-type", content_type)
     }
 
@@ -278,7 +301,7 @@ impl HttpClients {
             if left == 0 {
                 break;
             }
-            hop = hop.onward(next)?;
+            hop = hop.onward(&next)?;
         }
         Err(EgressError::TooManyRedirects {
             host: host(&hop.url),
@@ -292,8 +315,13 @@ impl HttpClients {
         let mut building = client
             .request(request.method.clone(), hop.url.clone())
             .headers(hop.headers.clone());
-        if let Some(body) = &request.body {
-            building = building.body(body.clone());
+        match &request.body {
+            None => {}
+            Some(Body::Bytes(bytes)) => building = building.body(bytes.clone()),
+            Some(Body::File(path)) => {
+                let (length, body) = file_body(path).await?;
+                building = building.header(CONTENT_LENGTH, length).body(body);
+            }
         }
         let limit = request.limits.head.min(request.limits.total);
         timeout(limit, building.send())
@@ -317,7 +345,7 @@ struct Hop {
 impl Hop {
     /// The operator named one origin: whatever it points away to is somebody else's word, and
     /// does not get our credentials.
-    fn onward(self, url: Url) -> Result<Self, EgressError> {
+    fn onward(self, url: &Url) -> Result<Self, EgressError> {
         let mut headers = self.headers;
         let mut policy = self.policy;
         if url.origin() != self.url.origin() {
@@ -332,6 +360,22 @@ impl Hop {
             headers,
         })
     }
+}
+
+/// The file's length and its bytes, 64 KiB at a time.
+async fn file_body(path: &std::path::Path) -> Result<(u64, reqwest::Body), EgressError> {
+    const PIECE: usize = 64 * 1024;
+    let unreadable = |error: std::io::Error| EgressError::File {
+        why: error.to_string(),
+    };
+    let file = File::open(path).await.map_err(unreadable)?;
+    let length = file.metadata().await.map_err(unreadable)?.len();
+    let pieces = stream::try_unfold(file.take(length), |mut file| async move {
+        let mut piece = BytesMut::with_capacity(PIECE);
+        let read = file.read_buf(&mut piece).await?;
+        Ok::<_, std::io::Error>((read > 0).then(|| (piece.freeze(), file)))
+    });
+    Ok((length, reqwest::Body::wrap_stream(pieces)))
 }
 
 fn redirect_of(request: &Request, response: &reqwest::Response, base: &Url) -> Option<Url> {

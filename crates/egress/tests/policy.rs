@@ -236,7 +236,7 @@ async fn urls_of_other_kinds_and_with_credentials_are_refused() {
 async fn a_body_larger_than_allowed_is_cut_off_announced_or_not() {
     let announced = serve([127, 0, 0, 1], ok(&"x".repeat(5_000))).await;
     let chunked = "HTTP/1.1 200 OK\r\nTransfer-Encoding: chunked\r\n\r\n".to_owned()
-        + &"3e8\r\n".to_owned()
+        + "3e8\r\n"
         + &"y".repeat(1_000)
         + "\r\n3e8\r\n"
         + &"y".repeat(1_000)

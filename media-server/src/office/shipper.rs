@@ -1,0 +1,184 @@
+//! Facts from the journal to the office, in order, until each is acknowledged.
+//!
+//! Exactly once comes of two halves: this side sends a batch again until it has an answer, and the
+//! office folds what it knows already into nothing.
+
+use std::{
+    path::{Path, PathBuf},
+    sync::{
+        Arc,
+        atomic::{AtomicU64, Ordering},
+    },
+};
+
+use model::internal::FactAck;
+
+use super::{Office, OfficeError, backoff::Backoff};
+use crate::journal::{Batch, BatchFact, Journal, JournalError};
+
+/// The office takes at most this many at once.
+const MOST_FACTS: usize = 1_000;
+
+/// The shipper in numbers.
+#[derive(Debug, Default)]
+pub struct ShipperStats {
+    /// Facts the office has.
+    pub shipped: AtomicU64,
+    /// Requests that failed and were tried again.
+    pub failures: AtomicU64,
+    /// Facts the office will never take, set aside on disk.
+    pub dead_letters: AtomicU64,
+}
+
+/// See the module.
+pub struct Shipper {
+    journal: Journal,
+    office: Office,
+    dead_letters: PathBuf,
+    stats: Arc<ShipperStats>,
+    backoff: Backoff,
+    /// Halved when the office calls a batch too large, and grown again.
+    most: usize,
+}
+
+impl Shipper {
+    /// Ships from `journal` to `office`; facts that are refused for good go to the folder
+    /// `dead_letters`, sealed.
+    pub fn new(journal: Journal, office: Office, dead_letters: &Path) -> Self {
+        Self {
+            backoff: Backoff::new(office.timing()),
+            journal,
+            office,
+            dead_letters: dead_letters.to_path_buf(),
+            stats: Arc::default(),
+            most: MOST_FACTS,
+        }
+    }
+
+    /// The numbers, as they change.
+    pub fn stats(&self) -> Arc<ShipperStats> {
+        Arc::clone(&self.stats)
+    }
+
+    /// Ships for ever; abort the task to stop. What was not acknowledged is sent again.
+    pub async fn run(mut self) {
+        loop {
+            match self.ship_some().await {
+                Ok(true) => self.backoff.reset(),
+                Ok(false) => self.journal.wait_for_facts().await,
+                Err(error) => {
+                    self.stats.failures.fetch_add(1, Ordering::Relaxed);
+                    tracing::debug!(%error, "facts wait on disk");
+                    self.backoff.wait().await;
+                }
+            }
+        }
+    }
+
+    /// One batch; false when there was none.
+    async fn ship_some(&mut self) -> Result<bool, ShipError> {
+        let batch = self.read().await?;
+        if batch.facts.is_empty() {
+            self.acknowledge(batch, 0).await?;
+            return Ok(false);
+        }
+        let sent = batch.facts.len();
+        match self.office.ship(self.body(&batch)).await {
+            Ok(ack) => self.settle(batch, ack).await?,
+            Err(error) if error.is_transient() => return Err(error.into()),
+            // This batch will never be taken as it is.
+            Err(error) if sent > 1 => {
+                tracing::warn!(%error, facts = sent, "a batch was refused: sending it in halves");
+                self.most = sent / 2;
+            }
+            Err(error) => {
+                tracing::error!(%error, "a fact was refused");
+                let all = FactAck {
+                    accepted: 1,
+                    refused: vec![0],
+                };
+                self.settle(batch, all).await?;
+            }
+        }
+        Ok(true)
+    }
+
+    /// Acts on the office's answer.
+    async fn settle(&mut self, batch: Batch, ack: FactAck) -> Result<(), ShipError> {
+        let accepted = ack.accepted.min(batch.facts.len());
+        if accepted == 0 {
+            return Err(ShipError::Nothing);
+        }
+        let refused: Vec<BatchFact> = ack
+            .refused
+            .iter()
+            .filter(|index| **index < accepted)
+            .filter_map(|index| batch.facts.get(*index).cloned())
+            .collect();
+        let lost = refused.len() as u64;
+        self.bury(refused).await?;
+        self.stats
+            .shipped
+            .fetch_add(accepted as u64 - lost, Ordering::Relaxed);
+        self.most = (self.most * 2).min(MOST_FACTS);
+        self.acknowledge(batch, accepted).await
+    }
+
+    async fn read(&self) -> Result<Batch, ShipError> {
+        let (journal, most) = (self.journal.clone(), self.most);
+        let batch = tokio::task::spawn_blocking(move || journal.next_batch(most)).await;
+        Ok(batch.map_err(|_| ShipError::Stopped)??)
+    }
+
+    async fn acknowledge(&self, batch: Batch, accepted: usize) -> Result<(), ShipError> {
+        let journal = self.journal.clone();
+        let done = tokio::task::spawn_blocking(move || journal.acknowledge(&batch, accepted)).await;
+        Ok(done.map_err(|_| ShipError::Stopped)??)
+    }
+
+    /// Keeps what the office refused, for people to look at.
+    async fn bury(&self, refused: Vec<BatchFact>) -> Result<(), ShipError> {
+        if refused.is_empty() {
+            return Ok(());
+        }
+        let (journal, folder) = (self.journal.clone(), self.dead_letters.clone());
+        let count = refused.len() as u64;
+        let done =
+            tokio::task::spawn_blocking(move || journal.keep_dead_letters(&folder, &refused)).await;
+        done.map_err(|_| ShipError::Stopped)??;
+        self.stats.dead_letters.fetch_add(count, Ordering::Relaxed);
+        tracing::error!(count, folder = %self.dead_letters.display(), "facts the office refused were set aside");
+        Ok(())
+    }
+
+    /// A `FactBatch`, put together from the facts as the journal wrote them.
+    fn body(&self, batch: &Batch) -> Vec<u8> {
+        let head = format!(
+            "{{\"node\":\"{}\",\"boot\":{},\"facts\":[",
+            self.journal.node(),
+            self.journal.boot()
+        );
+        let mut body = head.into_bytes();
+        for (index, fact) in batch.facts.iter().enumerate() {
+            if index > 0 {
+                body.push(b',');
+            }
+            body.extend_from_slice(&fact.json);
+        }
+        body.extend_from_slice(b"]}");
+        body
+    }
+}
+
+/// Why a round did not ship.
+#[derive(Debug, thiserror::Error)]
+enum ShipError {
+    #[error(transparent)]
+    Office(#[from] OfficeError),
+    #[error(transparent)]
+    Journal(#[from] JournalError),
+    #[error("the office acknowledged nothing")]
+    Nothing,
+    #[error("the runtime is stopping")]
+    Stopped,
+}
