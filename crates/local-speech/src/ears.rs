@@ -27,6 +27,8 @@ const FRAME_MS: u64 = 20;
 const MAX_HOLE_MS: u64 = 1000;
 /// The detector stays awake this long after the last candidate.
 const AWAKE_MS: u64 = 400;
+/// Partials are at least this part of the utterance's length apart: 1 s after 6 s of speech.
+const PARTIAL_SHARE: u64 = 6;
 /// Detector frames in a row that must vote for an onset, and how many of them must agree.
 const ONSET_WINDOW: u32 = 3;
 const ONSET_VOTES: u32 = 2;
@@ -40,7 +42,8 @@ pub struct EarsConfig {
     pub merge_ms: u32,
     /// Sound kept from before the first sign of speech, ms.
     pub pre_roll_ms: u32,
-    /// Time between partial passes while somebody speaks, ms; 0 = none.
+    /// Least time between partial passes while somebody speaks, ms; 0 = none. It widens as the
+    /// utterance grows.
     pub partial_ms: u32,
     /// Longer speech is cut at its quietest point, ms.
     pub max_utterance_ms: u32,
@@ -396,7 +399,10 @@ impl Ears {
 
     fn partial(&mut self, track: &mut Track) {
         let period = u64::from(self.config.partial_ms) * PER_MS;
-        if period > 0 && self.scored >= track.last_pass_at + period {
+        // A pass costs as much as the utterance is long: without this, a long speech would
+        // cost its length squared.
+        let spaced = period.max(track.length(self.scored) / PARTIAL_SHARE);
+        if period > 0 && self.scored >= track.last_pass_at + spaced {
             self.decode(track, DecodeKind::Partial, self.scored);
         }
     }

@@ -18,6 +18,7 @@ mod moonshine;
 mod number_words;
 mod pool;
 mod silero;
+pub mod voices;
 pub mod wer;
 
 pub use ears::{DecodeKind, DecodeRequest, EAR_FRAME, EarEvent, Ears, EarsConfig, UtteranceId};
@@ -25,3 +26,7 @@ pub use error::SpeechError;
 pub use models::Models;
 pub use moonshine::{ONE_WORD_MIN_SPEECH_MS, Transcript};
 pub use pool::{Cancel, Outcome, Pool, PoolConfig, PoolCounters};
+pub use voices::{
+    BUILT_IN_VOICE, MAX_TEXT_BYTES, SampleRate, SayRequest, SpokenSentence, SpokenWord, Timing,
+    Voices, VoicesConfig,
+};

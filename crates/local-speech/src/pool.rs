@@ -369,7 +369,7 @@ impl Queues {
     }
 }
 
-fn crashed(panic: &(dyn std::any::Any + Send)) -> SpeechError {
+pub(crate) fn crashed(panic: &(dyn std::any::Any + Send)) -> SpeechError {
     let reason = panic
         .downcast_ref::<&str>()
         .map(|s| (*s).to_owned())

@@ -9,7 +9,7 @@ use std::sync::Arc;
 use anyhow::{Context, Result, bail, ensure};
 use local_speech::{
     Cancel, DecodeKind, DecodeRequest, EAR_FRAME, EarEvent, Ears, EarsConfig, Models, Pool,
-    UtteranceId, halfband,
+    SampleRate, SayRequest, UtteranceId, Voices, halfband,
 };
 
 const NAMES: &str = include_str!("prompts.tsv");
@@ -59,16 +59,37 @@ fn prompt(name: &str, table: &str) -> Result<Prompt> {
     Ok(Prompt {
         name: name.to_owned(),
         transcript: transcript.trim().to_owned(),
-        file: Path::new(SOUNDS).join(format!("{name}.wav")),
+        file: PathBuf::from(format!("{name}.wav")),
     })
+}
+
+/// The samples of any sound of the package, by its path there.
+pub fn sound_of(name: &Path) -> Result<Vec<i16>> {
+    let file = Path::new(SOUNDS).join(name);
+    wav_8k(&std::fs::read(&file)?)
+        .with_context(|| format!("{} is no 8 kHz PCM16 WAV", file.display()))
+}
+
+/// A text said by one of our voices, at 8 kHz.
+pub fn say(voices: &Voices, voice: &str, text: &str) -> Result<Vec<i16>> {
+    let request = SayRequest {
+        text: text.to_owned(),
+        voice: voice.to_owned(),
+        stretch: 1.0,
+        rate: SampleRate::Hz8000,
+    };
+    let mut receiver = voices.say(request, &Cancel::new())?;
+    let mut sound = Vec::new();
+    while let Some(sentence) = receiver.blocking_recv() {
+        sound.extend_from_slice(&sentence?.pcm);
+    }
+    Ok(sound)
 }
 
 impl Prompt {
     /// The prompt at 16 kHz after µ-law at 8 kHz, half a second of quiet before and two after.
     pub fn telephone_sound(&self) -> Result<Vec<i16>> {
-        let pcm = wav_8k(&std::fs::read(&self.file)?)
-            .with_context(|| format!("{} is no 8 kHz PCM16 WAV", self.file.display()))?;
-        Ok(telephone(&pcm))
+        Ok(telephone(&sound_of(&self.file)?))
     }
 }
 
