@@ -1,0 +1,58 @@
+//! The configuration of a node: `sidetone.toml`, `sip-profiles/*.toml`, `dialplans/*.toml` and
+//! `SIDETONE_<SECTION>__<KEY>` from the environment, checked whole, reloaded whole.
+//!
+//! [`load`] gives one [`Settings`] or every fault at once, each with file, line and column.
+//! Nothing else in the product reads the environment.
+
+mod address;
+mod builtin;
+mod check;
+mod environment;
+mod faults;
+mod hints;
+mod live;
+mod load;
+mod profile;
+mod schemas;
+mod secret;
+mod server;
+
+use std::path::PathBuf;
+use std::sync::Arc;
+
+use call_core::dialplan::Dialplans;
+use call_core::document::Fault;
+
+pub use address::{Cidr, Listen, PortRange, Transport};
+pub use environment::{state_home, variable};
+pub use faults::Faults;
+pub use live::Live;
+pub use load::{load, load_with};
+pub use profile::{Auth, Dtmf, Negotiation, Profile, ProfileLimits, Rtp, Srtp, Trunk};
+pub use schemas::schemas;
+pub use secret::Secret;
+pub use server::{
+    Control, Data, Http, Journal, Limits, Llm, Loadtest, Media, Mode, Node, Ops, Server, Speech,
+};
+
+/// A checked configuration.
+#[derive(Debug, Clone)]
+pub struct Settings {
+    /// `sidetone.toml`.
+    pub server: Server,
+    /// `sip-profiles/*.toml`, in the order of their names.
+    pub profiles: Vec<Profile>,
+    /// `dialplans/*.toml`.
+    pub dialplans: Arc<Dialplans>,
+    /// What runs but is probably not meant.
+    pub warnings: Vec<Fault>,
+    /// Every file that was read.
+    pub files: Vec<PathBuf>,
+}
+
+/// What this crate cannot know by itself.
+#[derive(Debug, Clone, Copy)]
+pub struct Known<'a> {
+    /// Codec names, as in the media server's codec table.
+    pub codecs: &'a [&'a str],
+}

@@ -1,0 +1,37 @@
+//! The configuration in force, replaced whole or not at all.
+
+use std::path::Path;
+use std::sync::{Arc, PoisonError, RwLock};
+
+use crate::{Faults, Known, Settings, load};
+
+/// Hands out the configuration in force. Whoever holds one keeps it, however often it is reloaded.
+#[derive(Debug)]
+pub struct Live {
+    current: RwLock<Arc<Settings>>,
+}
+
+impl Live {
+    /// Starts with a checked configuration.
+    pub fn new(settings: Settings) -> Live {
+        Live {
+            current: RwLock::new(Arc::new(settings)),
+        }
+    }
+
+    /// The configuration in force.
+    pub fn current(&self) -> Arc<Settings> {
+        Arc::clone(&self.current.read().unwrap_or_else(PoisonError::into_inner))
+    }
+
+    /// Reads everything anew. With any fault the old configuration stays in force.
+    pub fn reload(
+        &self,
+        config: Option<&Path>,
+        known: &Known<'_>,
+    ) -> Result<Arc<Settings>, Faults> {
+        let settings = Arc::new(load(config, known)?);
+        *self.current.write().unwrap_or_else(PoisonError::into_inner) = Arc::clone(&settings);
+        Ok(settings)
+    }
+}

@@ -1,0 +1,223 @@
+//! `sip-profiles/*.toml`: one SIP identity of the node – sockets, context, who may call, media.
+
+use std::net::IpAddr;
+use std::time::Duration;
+
+use call_core::length::Length;
+use schemars::JsonSchema;
+use serde::{Deserialize, Deserializer};
+
+use crate::{Cidr, Listen, PortRange};
+
+/// A profile. Its name is the file's.
+#[derive(Debug, Clone, Deserialize, JsonSchema)]
+#[serde(deny_unknown_fields)]
+#[schemars(title = "sip-profiles/NAME.toml")]
+pub struct Profile {
+    /// The file's name without its ending.
+    #[serde(skip)]
+    pub name: String,
+    /// Sockets: `udp://127.0.0.1:5060`, `tcp://127.0.0.1:5060`.
+    #[schemars(length(min = 1))]
+    pub listen: Vec<Listen>,
+    /// The address that others see, when it is not the one we listen on.
+    #[schemars(with = "Option<String>", extend("format" = "external-ip"))]
+    pub external_ip: Option<IpAddr>,
+    /// Networks that reach us without `external_ip`.
+    #[serde(default)]
+    pub local_nets: Vec<Cidr>,
+    /// The dialplan context of its calls.
+    #[schemars(length(min = 1))]
+    pub context: String,
+    /// Who may call.
+    #[serde(default)]
+    pub auth: Auth,
+    /// Codecs in order of preference.
+    #[serde(default = "g711")]
+    #[schemars(length(min = 1))]
+    pub codecs: Vec<String>,
+    /// Whose order of codecs counts.
+    #[serde(default)]
+    pub negotiation: Negotiation,
+    /// Media sockets and their timeouts.
+    #[serde(default)]
+    pub rtp: Rtp,
+    /// How digits are offered.
+    #[serde(default)]
+    pub dtmf: Dtmf,
+    /// Encryption of media.
+    #[serde(default)]
+    pub srtp: Srtp,
+    /// Admission.
+    #[serde(default)]
+    pub limits: ProfileLimits,
+    /// Carriers and other known peers.
+    #[serde(default, rename = "trunk")]
+    pub trunks: Vec<Trunk>,
+}
+
+/// Who may call.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default, Deserialize, JsonSchema)]
+#[serde(rename_all = "lowercase")]
+pub enum Auth {
+    /// Everybody who reaches the socket. On loopback only.
+    #[default]
+    None,
+    /// The sources of the trunks.
+    Acl,
+}
+
+/// Whose order of codecs counts.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default, Deserialize, JsonSchema)]
+#[serde(rename_all = "lowercase")]
+pub enum Negotiation {
+    /// The offerer's (RFC 3264 §6.1).
+    #[default]
+    Offerer,
+    /// Ours.
+    Local,
+}
+
+/// How digits are offered.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default, Deserialize, JsonSchema)]
+#[serde(rename_all = "lowercase")]
+pub enum Dtmf {
+    /// telephone-event in RTP; SIP INFO is taken too.
+    #[default]
+    Rfc4733,
+    /// SIP INFO only; telephone-event is not offered.
+    Info,
+}
+
+/// Encryption of media.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default, Deserialize, JsonSchema)]
+#[serde(rename_all = "lowercase")]
+pub enum Srtp {
+    /// Plain RTP.
+    #[default]
+    Off,
+}
+
+/// Media sockets.
+#[derive(Debug, Clone, Deserialize, JsonSchema)]
+#[serde(from = "RtpFields")]
+pub struct Rtp {
+    /// First UDP port.
+    pub first_port: u16,
+    /// Last UDP port.
+    pub last_port: u16,
+    /// Silence of the far side (no RTP at all) that ends a call.
+    pub timeout: Duration,
+    /// The same while the call is on hold.
+    pub hold_timeout: Duration,
+    /// Send to where RTP comes from, not to where SDP says.
+    pub symmetric: bool,
+}
+
+/// Media sockets.
+#[derive(Debug, Deserialize, JsonSchema)]
+#[serde(deny_unknown_fields, default)]
+struct RtpFields {
+    /// UDP ports, `16384-32767`.
+    ports: PortRange,
+    /// Silence of the far side (no RTP at all) that ends a call.
+    timeout: Length,
+    /// The same while the call is on hold.
+    hold_timeout: Length,
+    /// Send to where RTP comes from, not to where SDP says.
+    symmetric: bool,
+}
+
+/// Admission of a profile; 0 = no limit of its own.
+#[derive(Debug, Clone, Default, Deserialize, JsonSchema)]
+#[serde(deny_unknown_fields, default)]
+pub struct ProfileLimits {
+    /// Calls at the same time.
+    pub calls: u32,
+    /// New calls per second.
+    pub cps: u32,
+    /// New calls at once beyond `cps`.
+    pub burst: u32,
+}
+
+/// A carrier or another known peer.
+#[derive(Debug, Clone, Deserialize, JsonSchema)]
+#[serde(deny_unknown_fields)]
+pub struct Trunk {
+    /// Its name in routes and records.
+    #[schemars(length(min = 1))]
+    pub name: String,
+    /// Networks its calls come from.
+    #[serde(default)]
+    pub sources: Vec<Cidr>,
+    /// Where it is reached: `sip.example.com` or `203.0.113.9:5060`.
+    #[schemars(with = "Option<String>", extend("format" = "host-port"))]
+    pub proxy: Option<String>,
+    /// How often it is asked whether it is there (OPTIONS).
+    #[serde(default, deserialize_with = "optional_length")]
+    #[schemars(with = "Option<Length>")]
+    pub ping: Option<Duration>,
+}
+
+impl Default for RtpFields {
+    fn default() -> RtpFields {
+        RtpFields {
+            ports: PortRange {
+                first: 16384,
+                last: 32767,
+            },
+            timeout: Length::seconds(30),
+            hold_timeout: Length::seconds(30 * 60),
+            symmetric: true,
+        }
+    }
+}
+
+impl From<RtpFields> for Rtp {
+    fn from(fields: RtpFields) -> Rtp {
+        Rtp {
+            first_port: fields.ports.first,
+            last_port: fields.ports.last,
+            timeout: fields.timeout.0,
+            hold_timeout: fields.hold_timeout.0,
+            symmetric: fields.symmetric,
+        }
+    }
+}
+
+impl Default for Rtp {
+    fn default() -> Rtp {
+        RtpFields::default().into()
+    }
+}
+
+impl Profile {
+    /// The trunk that a source address belongs to; the most specific network wins.
+    pub fn trunk_of(&self, source: IpAddr) -> Option<&Trunk> {
+        let specific = |trunk: &&Trunk| {
+            let fitting = trunk.sources.iter().filter(|net| net.contains(source));
+            fitting.map(Cidr::length).max()
+        };
+        self.trunks
+            .iter()
+            .filter(|trunk| specific(trunk).is_some())
+            .max_by_key(specific)
+    }
+
+    /// True when every socket is on loopback.
+    pub fn is_loopback(&self) -> bool {
+        self.listen
+            .iter()
+            .all(|listen| listen.addr.ip().is_loopback())
+    }
+}
+
+fn g711() -> Vec<String> {
+    vec!["PCMA".to_owned(), "PCMU".to_owned()]
+}
+
+fn optional_length<'de, D: Deserializer<'de>>(
+    deserializer: D,
+) -> Result<Option<Duration>, D::Error> {
+    Ok(Option::<Length>::deserialize(deserializer)?.map(|length| length.0))
+}
