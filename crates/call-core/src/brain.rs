@@ -28,7 +28,7 @@ pub struct UtteranceId(pub u64);
 pub struct ThinkId(pub u64);
 
 /// Names one tool run within a call. `call/turn/tool` of the idempotency key is made from it.
-#[derive(Debug, Clone, PartialEq, Eq, Hash, Serialize, Deserialize)]
+#[derive(Debug, Clone, PartialEq, Eq, Hash, PartialOrd, Ord, Serialize, Deserialize)]
 pub struct ToolRunId(pub String);
 
 /// What a Brain may know of its call. Identity is filled in by us, never by a model.
@@ -300,6 +300,16 @@ pub enum BrainEffect {
         /// No more sound of this utterance follows.
         last: bool,
     },
+    /// The words of sound the Brain makes itself, as far as it says them: for the record, never
+    /// spoken. Pieces of the same utterance are joined.
+    SoundText {
+        /// Which utterance.
+        utterance: UtteranceId,
+        /// Source words.
+        text: String,
+    },
+    /// What a Brain that listens itself heard the caller say: for the record.
+    CallerSaid(FinalTranscript),
     /// Cut what is playing and forget what is queued.
     Cut,
     /// The reflex pause was a false alarm: go on at the exact sample.
@@ -360,6 +370,41 @@ pub enum BrainNote {
         /// Onset of the noise, call time.
         onset_ms: u64,
     },
+    /// The first words of the answer to a turn.
+    Answering {
+        /// The turn.
+        turn: u32,
+        /// The utterance that begins the answer (a filler does not count).
+        utterance: UtteranceId,
+        /// When the last words of the turn had been recognised, call time; absent for digits.
+        transcript_ms: Option<u64>,
+        /// When the words were there, call time.
+        words_ms: u64,
+    },
+    /// Caller speech that is in no turn.
+    SpeechDiscarded {
+        /// Onset, call time.
+        start_ms: u64,
+        /// Last speech sample, call time.
+        end_ms: u64,
+        /// Why.
+        why: DiscardReason,
+    },
+}
+
+/// Why caller speech is in no turn.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, PartialOrd, Ord)]
+pub enum DiscardReason {
+    /// The recogniser heard no word in it (a cough).
+    NoWords,
+    /// A listener's "mm-hmm" while the agent spoke.
+    Backchannel,
+    /// The recogniser never gave its words.
+    NeverRecognised,
+    /// The call ended before the turn was taken.
+    CallOver,
+    /// More pieces of speech than one turn may have.
+    TooMuch,
 }
 
 /// See the module's first page.
@@ -372,6 +417,9 @@ pub trait Brain: Send {
     fn poll_timeout(&self) -> Option<Duration>;
     /// A late or spurious call is a no-op.
     fn handle_timeout(&mut self, now: Duration);
+    /// Utterances are numbered from `first` on. Called before [`BrainInput::Prepare`] on a Brain
+    /// that replaces a broken one, because numbers are never reused within a call.
+    fn number_from(&mut self, _first: UtteranceId) {}
     /// Whether it wants every caller frame (speech-to-speech) or only speech events and words.
     fn wants_frames(&self) -> bool {
         false
