@@ -1,1 +1,3 @@
-//! providers
+//! Providers.
+
+pub mod brain;
