@@ -1,0 +1,116 @@
+//! Responses: the headers every one of them repeats from its request (RFC 3261 §8.2.6.2), and where it goes (§18.2.2).
+
+use crate::flow::{Flow, Transport};
+use crate::message::{Draft, Headers, Method, Request, option_tags, reason_phrase};
+use crate::value::Via;
+use crate::value::scan::split_list;
+
+/// The methods we carry out, for Allow. What is listed is never answered 405.
+pub(crate) const ALLOW: &str = "INVITE, ACK, CANCEL, BYE, OPTIONS, INFO, UPDATE";
+
+/// What every answer of a listener has in common.
+#[derive(Clone, Copy, Debug)]
+pub(crate) struct Style<'a> {
+    /// The Server header.
+    pub(crate) server: &'a str,
+    /// Answer to the source port even without `rport`.
+    pub(crate) force_rport: bool,
+}
+
+/// A response begun: Via, From, To, Call-ID, CSeq, Record-Route where a dialog is formed, Server.
+pub(crate) fn begin(
+    request: &Request,
+    flow: Flow,
+    status: u16,
+    phrase: Option<&str>,
+    to_tag: Option<&[u8]>,
+    style: Style<'_>,
+) -> Draft {
+    let phrase = phrase.unwrap_or_else(|| reason_phrase(status));
+    let mut draft = Draft::response(status, phrase.as_bytes());
+    vias(&mut draft, request.headers(), request.via(), flow, style);
+    if status > 100 && status < 300 && *request.method() == Method::Invite {
+        for route in request.headers().all("Record-Route") {
+            draft.header("Record-Route", route);
+        }
+    }
+    draft.header("From", request.from().raw());
+    match to_tag {
+        Some(tag) if request.to().tag().is_none() => {
+            draft.header("To", [request.to().raw().as_ref(), b";tag=", tag].concat());
+        }
+        _ => {
+            draft.header("To", request.to().raw());
+        }
+    }
+    draft.header("Call-ID", request.call_id());
+    draft.header("CSeq", format!("{} {}", request.cseq(), request.method()));
+    draft.header("Server", style.server);
+    draft
+}
+
+/// All Via values in order, the top one stamped with where the request came from.
+fn vias(draft: &mut Draft, headers: &Headers, top: &Via, flow: Flow, style: Style<'_>) {
+    let stamped = top.stamped(flow.remote, style.force_rport);
+    for (at, value) in headers.all("Via").enumerate() {
+        if at > 0 {
+            draft.header("Via", value);
+            continue;
+        }
+        draft.header("Via", &stamped);
+        for more in split_list(value).into_iter().flatten().skip(1) {
+            draft.header("Via", more);
+        }
+    }
+}
+
+/// Where the response to a request received on `flow` goes: the same connection, or by the top Via over UDP.
+pub(crate) fn response_flow(flow: Flow, via: &Via, force_rport: bool) -> Flow {
+    match flow.transport {
+        Transport::Tcp => flow,
+        Transport::Udp => flow.towards(via.response_address(flow.remote, force_rport)),
+    }
+}
+
+/// What an unknown Require is answered with (§8.2.2.3): `None` when nothing is required. We support no extension yet.
+pub(crate) fn unsupported(request: &Request) -> Option<Vec<u8>> {
+    let required = option_tags(request.headers(), "Require");
+    (!required.is_empty()).then(|| required.join(&b", "[..]))
+}
+
+/// The answer to an unlisted method: 405 for one we know, 501 for one we do not (§8.2.1, §21.5.2).
+pub(crate) fn method_refusal(method: &Method) -> u16 {
+    match method {
+        Method::Other(_) => 501,
+        Method::Invite
+        | Method::Ack
+        | Method::Bye
+        | Method::Cancel
+        | Method::Options
+        | Method::Register
+        | Method::Info
+        | Method::Update
+        | Method::Prack
+        | Method::Refer
+        | Method::Notify
+        | Method::Subscribe
+        | Method::Message
+        | Method::Publish => 405,
+    }
+}
+
+/// The headers a refusal of `status` owes beside the common ones.
+pub(crate) fn owed_headers(draft: &mut Draft, request: &Request, status: u16) {
+    match status {
+        405 | 501 => {
+            draft.header("Allow", ALLOW);
+        }
+        415 | 406 => {
+            draft.header("Accept", "application/sdp");
+        }
+        420 => {
+            draft.header("Unsupported", unsupported(request).unwrap_or_default());
+        }
+        _ => {}
+    }
+}

@@ -1,0 +1,133 @@
+//! Our own requests inside the dialog, other than INVITE: BYE, INFO, CANCEL.
+
+use bytes::Bytes;
+
+use super::{Dialog, DialogEvent, MAX_NEAR_REQUESTS, Phase};
+use crate::flow::Flow;
+use crate::message::{Method, Response};
+use crate::transaction::{ClientEffect, ClientInput, ClientTransaction};
+use crate::value::Reason;
+
+/// A request of ours until its final response.
+#[derive(Debug)]
+pub(super) struct NearRequest {
+    pub(super) branch: Bytes,
+    pub(super) method: Method,
+    pub(super) flow: Flow,
+    pub(super) tx: ClientTransaction,
+    /// The status last handed in.
+    pub(super) status: u16,
+}
+
+impl Dialog {
+    /// Starts a client transaction for a request of this dialog.
+    pub(super) fn submit(&mut self, method: Method, branch: Bytes, flow: Flow, request: Bytes) {
+        let reliable = flow.transport.is_reliable();
+        let tx = ClientTransaction::new(self.now, self.config.timers, reliable, request);
+        self.near_requests.push(NearRequest {
+            branch,
+            method,
+            flow,
+            tx,
+            status: 0,
+        });
+    }
+
+    /// BYE (§15.1.1). The session counts as over when it is sent.
+    pub(super) fn bye(&mut self, reason: Option<&Reason>) {
+        let cseq = self.ties.next_cseq();
+        let branch = self.tokens.branch();
+        let mut draft = self.ties.request(&Method::Bye, cseq, &branch, &self.config);
+        if let Some(reason) = reason {
+            draft.header("Reason", reason.to_string());
+        }
+        let flow = self.ties.next_hop(self.config.next_hop);
+        self.submit(Method::Bye, branch, flow, draft.finish(b""));
+    }
+
+    pub(super) fn send_info(&mut self, content_type: &str, body: &[u8]) {
+        if !matches!(self.phase, Phase::Confirmed) {
+            return self.event(DialogEvent::InfoDone { status: 481 });
+        }
+        if self.near_requests.len() >= MAX_NEAR_REQUESTS {
+            return self.event(DialogEvent::InfoDone { status: 503 });
+        }
+        let cseq = self.ties.next_cseq();
+        let branch = self.tokens.branch();
+        let draft = self
+            .ties
+            .request(&Method::Info, cseq, &branch, &self.config);
+        let flow = self.ties.next_hop(self.config.next_hop);
+        self.submit(
+            Method::Info,
+            branch,
+            flow,
+            draft.finish_with(content_type, body),
+        );
+    }
+
+    /// Hands a response to the transaction it belongs to: by branch and CSeq method (§17.1.3).
+    pub(super) fn response(&mut self, response: &Response) {
+        if *response.method() == Method::Invite {
+            return self.invite_answered(response);
+        }
+        let now = self.now;
+        let branch = response.via().branch().unwrap_or_default();
+        let ours =
+            |near: &&mut NearRequest| near.branch == branch && near.method == *response.method();
+        if let Some(near) = self.near_requests.iter_mut().find(ours) {
+            near.status = response.status();
+            let input = ClientInput::Response {
+                status: response.status(),
+                to: response.to().raw().clone(),
+            };
+            near.tx.handle(now, input);
+        }
+    }
+
+    /// Carries out what our transactions want.
+    pub(super) fn pump_near(&mut self) -> bool {
+        let mut wanted = Vec::new();
+        for near in &mut self.near_requests {
+            while let Some(effect) = near.tx.poll_effect() {
+                wanted.push((near.flow, near.method.clone(), near.status, effect));
+            }
+        }
+        let mut moved = !wanted.is_empty();
+        for (flow, method, status, effect) in wanted {
+            match effect {
+                ClientEffect::Send(bytes) => self.send(flow, bytes),
+                ClientEffect::PassUp if status >= 200 => self.request_done(&method, status),
+                ClientEffect::TimedOut => self.request_done(&method, 408),
+                ClientEffect::TransportFailed => self.request_done(&method, 503),
+                ClientEffect::PassUp | ClientEffect::Terminated => {}
+            }
+        }
+        moved |= self.pump_near_invites();
+        moved
+    }
+
+    /// BYE and CANCEL need no news: the call has ended for us whatever comes back.
+    fn request_done(&mut self, method: &Method, status: u16) {
+        if *method == Method::Info {
+            self.event(DialogEvent::InfoDone { status });
+            if status == 481 {
+                self.dialog_is_gone(status);
+            }
+        }
+    }
+
+    pub(super) fn transport_failed(&mut self, flow: Flow) {
+        let now = self.now;
+        for near in &mut self.near_requests {
+            if near.flow == flow {
+                near.tx.handle(now, ClientInput::TransportFailed);
+            }
+        }
+        self.near_invite_transport_failed(flow);
+        if self.ties.flow == flow {
+            // The next request wants a new connection.
+            self.ties.flow.connection = 0;
+        }
+    }
+}

@@ -1,0 +1,176 @@
+//! What we can do, and what was agreed: plain data.
+
+use std::net::{IpAddr, SocketAddr};
+
+use serde::{Deserialize, Serialize};
+
+/// A codec that the media side handles.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct CodecCapability {
+    /// The encoding name of its rtpmap, e.g. `PCMU`.
+    pub name: String,
+    /// Its static payload type, or the dynamic one we offer it under.
+    pub payload_type: u8,
+    /// The RTP clock rate in its rtpmap.
+    pub clock_rate_hz: u32,
+    /// Channels in its rtpmap.
+    pub channels: u8,
+    /// Our format parameters, if any.
+    pub fmtp: Option<String>,
+}
+
+/// Whose order of preference decides.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+pub enum Negotiation {
+    /// The offerer's (RFC 3264 §6.1 advises it).
+    #[default]
+    Offerer,
+    /// Ours.
+    Local,
+}
+
+/// What may be agreed in a call: handed in once per dialog.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct MediaPolicy {
+    /// Codecs in our order.
+    pub codecs: Vec<CodecCapability>,
+    /// The payload type we offer telephone-event under (RFC 4733); `None` never agrees to it.
+    pub telephone_event: Option<u8>,
+    /// Whose order decides.
+    pub negotiation: Negotiation,
+    /// Milliseconds of sound in each packet that we send.
+    pub ptime_ms: u16,
+    /// Whether we can take RTP and RTCP on one port (RFC 5761).
+    pub rtcp_mux: bool,
+}
+
+/// Where we receive RTP; RTCP is on the next port unless multiplexed.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct MediaAddress {
+    /// The address the far side can reach.
+    pub ip: IpAddr,
+    /// The UDP port.
+    pub port: u16,
+}
+
+/// Who sends (RFC 3264 §5.1).
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+pub enum Direction {
+    /// Both.
+    #[default]
+    SendRecv,
+    /// Only the describer.
+    SendOnly,
+    /// Only the other side.
+    RecvOnly,
+    /// Nobody.
+    Inactive,
+}
+
+impl Direction {
+    pub(crate) fn of(sends: bool, receives: bool) -> Self {
+        match (sends, receives) {
+            (true, true) => Self::SendRecv,
+            (true, false) => Self::SendOnly,
+            (false, true) => Self::RecvOnly,
+            (false, false) => Self::Inactive,
+        }
+    }
+
+    /// Whether the describer sends.
+    pub fn sends(self) -> bool {
+        matches!(self, Self::SendRecv | Self::SendOnly)
+    }
+
+    /// Whether the describer receives.
+    pub fn receives(self) -> bool {
+        matches!(self, Self::SendRecv | Self::RecvOnly)
+    }
+
+    /// The same seen from the other side.
+    #[must_use]
+    pub fn reversed(self) -> Self {
+        Self::of(self.receives(), self.sends())
+    }
+
+    /// What both allow.
+    #[must_use]
+    pub fn within(self, other: Self) -> Self {
+        Self::of(
+            self.sends() && other.sends(),
+            self.receives() && other.receives(),
+        )
+    }
+
+    /// The attribute's name.
+    pub fn name(self) -> &'static str {
+        match self {
+            Self::SendRecv => "sendrecv",
+            Self::SendOnly => "sendonly",
+            Self::RecvOnly => "recvonly",
+            Self::Inactive => "inactive",
+        }
+    }
+
+    pub(crate) const ALL: [Self; 4] = [
+        Self::SendRecv,
+        Self::SendOnly,
+        Self::RecvOnly,
+        Self::Inactive,
+    ];
+}
+
+/// The agreed codec.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct AgreedCodec {
+    /// Its name as in our capabilities.
+    pub name: String,
+    /// RTP clock rate.
+    pub clock_rate_hz: u32,
+    /// Channels.
+    pub channels: u8,
+    /// The payload type we send: from the far side's description.
+    pub send_payload_type: u8,
+    /// The payload type we receive: from ours.
+    pub receive_payload_type: u8,
+    /// The far side's format parameters.
+    pub fmtp: Option<String>,
+}
+
+/// The agreed telephone-event format (RFC 4733).
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct AgreedEvent {
+    /// The payload type we send.
+    pub send_payload_type: u8,
+    /// The payload type we receive.
+    pub receive_payload_type: u8,
+    /// Its clock rate: the codec's wherever the far side offers that.
+    pub clock_rate_hz: u32,
+}
+
+/// What a media leg must know.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct AgreedMedia {
+    /// Where we send RTP; `None` while the far side gives `0.0.0.0` or a host name (then see `remote_host`).
+    pub remote: Option<SocketAddr>,
+    /// The far side's connection address or host name as written.
+    pub remote_host: String,
+    /// The far side's RTP port.
+    pub remote_port: u16,
+    /// Where we send RTCP; `None` when it is not known or multiplexed onto `remote`.
+    pub remote_rtcp: Option<SocketAddr>,
+    /// The codec.
+    pub codec: AgreedCodec,
+    /// Digits as events, when agreed.
+    pub telephone_event: Option<AgreedEvent>,
+    /// What *we* do.
+    pub direction: Direction,
+    /// The far side holds us: by sendonly, inactive or a null address.
+    pub on_hold: bool,
+    /// Milliseconds in each packet we send: our policy, less when the far side's maxptime says so.
+    pub ptime_ms: u16,
+    /// What the far side would like to receive, when it says so.
+    pub remote_ptime_ms: Option<u16>,
+    /// RTP and RTCP share a port.
+    pub rtcp_mux: bool,
+}

@@ -1,0 +1,300 @@
+//! One dialog's offer/answer state.
+
+use bytes::Bytes;
+use serde::{Deserialize, Serialize};
+
+use super::OfferAnswerError;
+use super::capability::{AgreedMedia, CodecCapability, Direction, MediaAddress, MediaPolicy};
+use super::negotiate::{agree, audio_line, event_capability, offered_formats};
+use crate::sdp::{Media, Sdp};
+
+/// Offer/answer for one dialog.
+#[derive(Clone, Debug)]
+pub struct Session {
+    policy: MediaPolicy,
+    state: SessionSeed,
+    /// What our outstanding offer holds.
+    offered: Option<Offered>,
+}
+
+#[derive(Clone, Debug)]
+struct Offered {
+    formats: Vec<(CodecCapability, u8)>,
+    /// To return to when the offer is refused.
+    before: Box<SessionSeed>,
+}
+
+/// What survives a crash: our description and what was agreed.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct SessionSeed {
+    session_id: u64,
+    version: u64,
+    /// Our last description without its origin line, to see whether the next one differs.
+    last: Option<String>,
+    address: Option<MediaAddress>,
+    direction: Direction,
+    /// The `m=` lines so far, ours in place: a later offer must repeat all of them (RFC 3264 §8).
+    lines: Vec<Media>,
+    audio: usize,
+    agreed: Option<AgreedMedia>,
+}
+
+impl Session {
+    /// A session before any description. `session_id` is the number in our origin line.
+    pub fn new(policy: MediaPolicy, session_id: u64) -> Self {
+        Self::resume(
+            policy,
+            SessionSeed {
+                session_id,
+                version: session_id,
+                last: None,
+                address: None,
+                direction: Direction::SendRecv,
+                lines: Vec::new(),
+                audio: 0,
+                agreed: None,
+            },
+        )
+    }
+
+    /// The session of a seed.
+    pub fn resume(policy: MediaPolicy, seed: SessionSeed) -> Self {
+        Self {
+            policy,
+            state: seed,
+            offered: None,
+        }
+    }
+
+    /// The state to keep.
+    pub fn seed(&self) -> SessionSeed {
+        self.state.clone()
+    }
+
+    /// What is agreed now.
+    pub fn agreed(&self) -> Option<&AgreedMedia> {
+        self.state.agreed.as_ref()
+    }
+
+    /// Where we receive.
+    pub fn address(&self) -> Option<MediaAddress> {
+        self.state.address
+    }
+
+    /// What we want to do with the media.
+    pub fn direction(&self) -> Direction {
+        self.state.direction
+    }
+
+    /// Whether an offer of ours waits for its answer.
+    pub fn has_offered(&self) -> bool {
+        self.offered.is_some()
+    }
+
+    /// Whether an offer could be answered, without doing so.
+    pub fn examine(&self, offer: &[u8]) -> Result<(), OfferAnswerError> {
+        let sdp = Sdp::parse(offer)?;
+        let audio = audio_line(&sdp)?;
+        let media = sdp.media.get(audio).ok_or(OfferAnswerError::NoAudio)?;
+        agree(&sdp, media, &self.policy, None, Direction::SendRecv).map(|_| ())
+    }
+
+    /// Answers an offer: the answer's SDP, and what is agreed if that changed (RFC 3264 §6).
+    pub fn answer(
+        &mut self,
+        offer: &[u8],
+        address: MediaAddress,
+    ) -> Result<(Bytes, Option<AgreedMedia>), OfferAnswerError> {
+        let sdp = Sdp::parse(offer)?;
+        let audio = audio_line(&sdp)?;
+        let remote = sdp.media.get(audio).ok_or(OfferAnswerError::NoAudio)?;
+        let agreed = agree(&sdp, remote, &self.policy, None, self.state.direction)?;
+        let formats = self.agreed_formats(&agreed);
+        self.state.address = Some(address);
+        let ours = Line {
+            proto: &remote.proto,
+            formats: &formats,
+            direction: agreed.direction,
+            rtcp_mux: agreed.rtcp_mux,
+        };
+        let ours = self.our_line(&ours, address);
+        self.state.lines = sdp.media.iter().map(declined).collect();
+        self.state.audio = audio;
+        if let Some(line) = self.state.lines.get_mut(audio) {
+            *line = ours;
+        }
+        let text = self.describe(address);
+        Ok((text, self.note(agreed)))
+    }
+
+    /// Makes an offer (RFC 3264 §5, §8): everything at first, later the agreed codec.
+    pub fn offer(&mut self, address: MediaAddress, direction: Direction) -> Bytes {
+        let before = Box::new(self.state.clone());
+        let formats = match &self.state.agreed {
+            Some(agreed) => self.agreed_formats(agreed),
+            None => offered_formats(&self.policy),
+        };
+        self.state.direction = direction;
+        self.state.address = Some(address);
+        let line = Line {
+            proto: "RTP/AVP",
+            formats: &formats,
+            direction,
+            rtcp_mux: self.policy.rtcp_mux,
+        };
+        let line = self.our_line(&line, address);
+        match self.state.lines.get_mut(self.state.audio) {
+            Some(audio) => *audio = line,
+            None => self.state.lines = vec![line],
+        }
+        let text = self.describe(address);
+        self.offered = Some(Offered { formats, before });
+        text
+    }
+
+    /// What an answer would agree on, leaving the offer open: SDP in a provisional response.
+    pub fn preview(&self, answer: &[u8]) -> Result<AgreedMedia, OfferAnswerError> {
+        let offered = self.offered.as_ref();
+        let offered = offered.ok_or(OfferAnswerError::Mismatch("there was no offer"))?;
+        let sdp = Sdp::parse(answer)?;
+        let audio = sdp
+            .media
+            .get(self.state.audio)
+            .ok_or(OfferAnswerError::Mismatch("fewer m= lines than offered"))?;
+        if audio.port == 0 {
+            return Err(OfferAnswerError::NoAudio);
+        }
+        let formats = Some(offered.formats.as_slice());
+        agree(&sdp, audio, &self.policy, formats, self.state.direction)
+    }
+
+    /// Takes the answer to our offer: what is agreed if that changed.
+    pub fn accept(&mut self, answer: &[u8]) -> Result<Option<AgreedMedia>, OfferAnswerError> {
+        let agreed = self.preview(answer)?;
+        self.offered = None;
+        Ok(self.note(agreed))
+    }
+
+    /// The first offer was out when the process died: its answer is still welcome.
+    pub fn reopen_offer(&mut self) {
+        if self.state.agreed.is_none() && self.state.last.is_some() {
+            self.offered = Some(Offered {
+                formats: offered_formats(&self.policy),
+                before: Box::new(self.state.clone()),
+            });
+        }
+    }
+
+    /// Our offer was refused: everything is as before it, but for the version, which only counts up.
+    pub fn withdraw(&mut self) {
+        if let Some(offered) = self.offered.take() {
+            let version = self.state.version;
+            self.state = *offered.before;
+            self.state.version = version;
+            self.state.last = None;
+        }
+    }
+
+    fn note(&mut self, agreed: AgreedMedia) -> Option<AgreedMedia> {
+        let changed = self.state.agreed.as_ref() != Some(&agreed);
+        self.state.agreed = Some(agreed.clone());
+        changed.then_some(agreed)
+    }
+
+    /// The agreed codec and telephone-event under the numbers of our description.
+    fn agreed_formats(&self, agreed: &AgreedMedia) -> Vec<(CodecCapability, u8)> {
+        let codec = &agreed.codec;
+        let fmtp = self
+            .policy
+            .codecs
+            .iter()
+            .find(|ours| ours.name == codec.name && ours.clock_rate_hz == codec.clock_rate_hz)
+            .and_then(|ours| ours.fmtp.clone());
+        let capability = CodecCapability {
+            name: codec.name.clone(),
+            payload_type: codec.receive_payload_type,
+            clock_rate_hz: codec.clock_rate_hz,
+            channels: codec.channels,
+            fmtp,
+        };
+        let event = agreed.telephone_event.map(|event| {
+            let number = event.receive_payload_type;
+            (event_capability(number, event.clock_rate_hz), number)
+        });
+        [(capability, codec.receive_payload_type)]
+            .into_iter()
+            .chain(event)
+            .collect()
+    }
+
+    fn our_line(&self, line: &Line<'_>, address: MediaAddress) -> Media {
+        let mut media = Media {
+            kind: "audio".into(),
+            port: address.port,
+            proto: line.proto.to_owned(),
+            formats: line.formats.iter().map(|(_, n)| n.to_string()).collect(),
+            connection: None,
+            attributes: Vec::new(),
+        };
+        for (codec, number) in line.formats {
+            let channels = match codec.channels {
+                0 | 1 => String::new(),
+                more => format!("/{more}"),
+            };
+            let map = format!("{number} {}/{}{channels}", codec.name, codec.clock_rate_hz);
+            media.add("rtpmap", Some(map));
+            if let Some(fmtp) = &codec.fmtp {
+                media.add("fmtp", Some(format!("{number} {fmtp}")));
+            }
+        }
+        media.add("ptime", Some(self.policy.ptime_ms.to_string()));
+        // Said in either case: a peer left to guess loses one direction of RTCP.
+        if line.rtcp_mux {
+            media.add("rtcp-mux", None);
+        } else if let Some(port) = address.port.checked_add(1) {
+            media.add("rtcp", Some(port.to_string()));
+        }
+        media.add(line.direction.name(), None);
+        media
+    }
+
+    /// Our description; its version goes up exactly when it differs from the last one (RFC 3264 §8).
+    fn describe(&mut self, address: MediaAddress) -> Bytes {
+        let mut sdp = Sdp {
+            origin: String::new(),
+            connection: Some(address.ip.to_string()),
+            attributes: Vec::new(),
+            media: self.state.lines.clone(),
+        };
+        let content = sdp.to_text();
+        if self.state.last.as_ref() != Some(&content) {
+            self.state.version += 1;
+            self.state.last = Some(content);
+        }
+        let family = if address.ip.is_ipv6() { "IP6" } else { "IP4" };
+        sdp.origin = format!(
+            "- {} {} IN {family} {}",
+            self.state.session_id, self.state.version, address.ip
+        );
+        Bytes::from(sdp.to_text())
+    }
+}
+
+struct Line<'a> {
+    proto: &'a str,
+    formats: &'a [(CodecCapability, u8)],
+    direction: Direction,
+    rtcp_mux: bool,
+}
+
+/// RFC 3264 §6: a declined line keeps its place, kind, transport and formats, with port 0.
+fn declined(media: &Media) -> Media {
+    Media {
+        kind: media.kind.clone(),
+        port: 0,
+        proto: media.proto.clone(),
+        formats: media.formats.clone(),
+        connection: None,
+        attributes: Vec::new(),
+    }
+}
