@@ -104,10 +104,10 @@ impl fmt::Display for Place {
 /// Names from the rest of the configuration that a dialplan may refer to.
 #[derive(Debug, Clone, Default)]
 pub struct Known {
-    /// Profile names; empty: not checked.
-    pub profiles: Vec<String>,
-    /// Trunk names; empty: not checked.
-    pub trunks: Vec<String>,
+    /// Profile names; None: not checked.
+    pub profiles: Option<Vec<String>>,
+    /// Trunk names; None: not checked.
+    pub trunks: Option<Vec<String>>,
 }
 
 /// A number's owner as the snapshot says: which agent answers it.

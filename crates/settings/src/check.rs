@@ -15,14 +15,16 @@ pub(crate) struct Read<T> {
 }
 
 pub(crate) fn together(
-    server: &Read<Server>,
+    server: Option<&Read<Server>>,
     profiles: &[Read<Profile>],
     dialplans: Option<&Dialplans>,
     environment: &BTreeMap<String, String>,
     known: &Known<'_>,
     faults: &mut Vec<Fault>,
 ) {
-    control(server, faults);
+    if let Some(server) = server {
+        control(server, faults);
+    }
     node_key(server, profiles, environment, faults);
     for profile in profiles {
         codecs(profile, known, faults);
@@ -47,7 +49,7 @@ fn control(server: &Read<Server>, faults: &mut Vec<Fault>) {
 
 /// Beyond loopback the key that seals the disk must come from outside of it.
 fn node_key(
-    server: &Read<Server>,
+    server: Option<&Read<Server>>,
     profiles: &[Read<Profile>],
     environment: &BTreeMap<String, String>,
     faults: &mut Vec<Fault>,
@@ -61,7 +63,8 @@ fn node_key(
     let message = "a node that listens beyond loopback needs its key in SIDETONE_NODE_KEY";
     if let Some(open) = profiles.iter().find(|profile| !profile.value.is_loopback()) {
         faults.push(open.document.fault("/listen", message));
-    } else if !server.value.http.bind.ip().is_loopback() {
+    } else if let Some(server) = server.filter(|server| !server.value.http.bind.ip().is_loopback())
+    {
         faults.push(server.document.fault("/http/bind", message));
     }
 }
@@ -151,7 +154,7 @@ struct Claim<'a> {
     owner: String,
 }
 
-fn sockets(server: &Read<Server>, profiles: &[Read<Profile>], faults: &mut Vec<Fault>) {
+fn sockets(server: Option<&Read<Server>>, profiles: &[Read<Profile>], faults: &mut Vec<Fault>) {
     let mut claims = Vec::new();
     for profile in profiles {
         for (at, listen) in profile.value.listen.iter().enumerate() {
@@ -164,18 +167,19 @@ fn sockets(server: &Read<Server>, profiles: &[Read<Profile>], faults: &mut Vec<F
             });
         }
     }
-    for (pointer, addr, owner) in [
-        ("/http/bind", server.value.http.bind, "[http]"),
-        ("/ops/bind", server.value.ops.bind, "[ops]"),
-    ] {
-        let (pointer, owner) = (pointer.to_owned(), owner.to_owned());
-        claims.push(Claim {
-            document: &server.document,
-            pointer,
-            transport: Transport::Tcp,
-            addr,
-            owner,
-        });
+    if let Some(server) = server {
+        claims.push(server_claim(
+            server,
+            "/http/bind",
+            server.value.http.bind,
+            "[http]",
+        ));
+        claims.push(server_claim(
+            server,
+            "/ops/bind",
+            server.value.ops.bind,
+            "[ops]",
+        ));
     }
     for (at, claim) in claims.iter().enumerate() {
         if let Some(earlier) = claims
@@ -189,6 +193,21 @@ fn sockets(server: &Read<Server>, profiles: &[Read<Profile>], faults: &mut Vec<F
             );
             faults.push(claim.document.fault(&claim.pointer, message));
         }
+    }
+}
+
+fn server_claim<'a>(
+    server: &'a Read<Server>,
+    pointer: &str,
+    addr: SocketAddr,
+    owner: &str,
+) -> Claim<'a> {
+    Claim {
+        document: &server.document,
+        pointer: pointer.to_owned(),
+        transport: Transport::Tcp,
+        addr,
+        owner: owner.to_owned(),
     }
 }
 

@@ -5,7 +5,7 @@ use std::path::{Path, PathBuf};
 use std::sync::Arc;
 
 use call_core::dialplan::Dialplans;
-use call_core::document::{Document, Fault, MAX_FILE_BYTES, Severity, SourceFile};
+use call_core::document::{Document, Fault, MAX_FILE_BYTES, Severity, SourceFile, Value};
 
 use crate::check::{self, Read};
 use crate::schemas::{profile_shape, server_shape};
@@ -59,10 +59,11 @@ impl Load<'_> {
         let (source, folder) = self.server_source(config)?;
         let document = self.server_document(source);
         let server = self.server(&document);
-        let dirs = server
-            .as_ref()
-            .map(|server| (server.profiles_dir.clone(), server.dialplans_dir.clone()));
-        let (profiles_dir, dialplans_dir) = dirs.unwrap_or_default();
+        let dir = |pointer: &str| match document.root().find(pointer).map(|node| &node.value) {
+            Some(Value::String(path)) => Some(PathBuf::from(path)),
+            Some(_) | None => None,
+        };
+        let (profiles_dir, dialplans_dir) = (dir("/profiles_dir"), dir("/dialplans_dir"));
         let profiles = self.sources(
             &document,
             folder.as_deref(),
@@ -70,6 +71,10 @@ impl Load<'_> {
             "sip-profiles",
             builtin::profiles,
         );
+        let names: Vec<String> = profiles
+            .iter()
+            .map(|source| profile_name(&source.name))
+            .collect();
         let profiles: Vec<Read<Profile>> = profiles
             .into_iter()
             .filter_map(|source| self.profile(source))
@@ -81,13 +86,10 @@ impl Load<'_> {
             "dialplans",
             builtin::dialplans,
         );
-        let dialplans = self.dialplans(&dialplans, &profiles);
-        let read = Read {
-            document,
-            value: server?,
-        };
+        let dialplans = self.dialplans(&dialplans, names, &profiles);
+        let server = server.map(|value| Read { document, value });
         check::together(
-            &read,
+            server.as_ref(),
             &profiles,
             dialplans.as_ref(),
             self.environment,
@@ -95,7 +97,7 @@ impl Load<'_> {
             &mut self.faults,
         );
         Some(Settings {
-            server: read.value,
+            server: server?.value,
             profiles: profiles.into_iter().map(|read| read.value).collect(),
             dialplans: Arc::new(dialplans?),
             warnings: Vec::new(),
@@ -149,9 +151,7 @@ impl Load<'_> {
     }
 
     fn profile(&mut self, source: SourceFile) -> Option<Read<Profile>> {
-        let name = Path::new(&source.name)
-            .file_stem()
-            .map(|stem| stem.to_string_lossy().into_owned());
+        let name = profile_name(&source.name);
         let mut own = Vec::new();
         let document = Document::parse(source, &mut own);
         let syntax = own.is_empty();
@@ -161,25 +161,25 @@ impl Load<'_> {
             return None;
         }
         let mut value: Profile = document.read(&mut self.faults)?;
-        value.name = name.unwrap_or_default();
+        value.name = name;
         Some(Read { document, value })
     }
 
+    /// Trunks of a profile that could not be read are not known, so nobody is blamed for naming them.
     fn dialplans(
         &mut self,
         sources: &[SourceFile],
+        names: Vec<String>,
         profiles: &[Read<Profile>],
     ) -> Option<Dialplans> {
+        let trunks = profiles
+            .iter()
+            .flat_map(|read| &read.value.trunks)
+            .map(|trunk| trunk.name.clone());
+        let trunks = (names.len() == profiles.len()).then(|| trunks.collect());
         let known = call_core::dialplan::Known {
-            profiles: profiles
-                .iter()
-                .map(|read| read.value.name.clone())
-                .collect(),
-            trunks: profiles
-                .iter()
-                .flat_map(|read| &read.value.trunks)
-                .map(|trunk| trunk.name.clone())
-                .collect(),
+            profiles: Some(names),
+            trunks,
         };
         let (plans, faults) = Dialplans::parse(sources, &known);
         self.faults.extend(faults);
@@ -248,6 +248,13 @@ impl Load<'_> {
             }
         }
     }
+}
+
+/// The file's name without its ending.
+fn profile_name(file: &str) -> String {
+    let stem = Path::new(file).file_stem();
+    stem.map(|stem| stem.to_string_lossy().into_owned())
+        .unwrap_or_default()
 }
 
 /// Reads a file of bounded size.

@@ -190,19 +190,24 @@ impl Compile<'_> {
     }
 
     fn names(&mut self, part: &Part, pointer: &str, when: &When) {
+        let known = self.known;
         for (key, asked, known) in [
-            ("trunk", &when.trunk, &self.known.trunks),
-            ("profile", &when.profile, &self.known.profiles),
+            ("trunk", &when.trunk, &known.trunks),
+            ("profile", &when.profile, &known.profiles),
         ] {
-            for name in asked.iter().flat_map(|list| list.list()) {
-                if !known.is_empty() && !known.contains(name) {
-                    let fault = part.document.fault(
-                        &format!("{pointer}/{key}"),
-                        format!("there is no {key} `{name}`"),
-                    );
-                    self.faults
-                        .push(fault.hint(format!("there is: {}", known.join(", "))));
-                }
+            let Some(known) = known else { continue };
+            let asked = asked.iter().flat_map(|list| list.list());
+            for name in asked.filter(|name| !known.contains(name)) {
+                let fault = part.document.fault(
+                    &format!("{pointer}/{key}"),
+                    format!("there is no {key} `{name}`"),
+                );
+                let there = if known.is_empty() {
+                    "none".to_owned()
+                } else {
+                    known.join(", ")
+                };
+                self.faults.push(fault.hint(format!("there is: {there}")));
             }
         }
     }

@@ -237,7 +237,7 @@ fn hints() -> Vec<Hint> {
                 .map(|name| Hint::renamed(name, row.example)),
         );
     }
-    let later = "it is planned; today's actions are listed in docs/dialplan.md";
+    let later = "it is planned; today's actions are listed in dialplans/README.md";
     hints.extend(action::LATER.iter().map(|name| Hint::later(name, later)));
     hints
 }

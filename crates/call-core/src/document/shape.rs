@@ -202,7 +202,7 @@ impl Walk<'_> {
             Value::Table(entries) => match entries.as_slice() {
                 [entry] => match tags.get(&entry.key) {
                     Some(tag) => self.node(tag, &entry.node, &entry.key),
-                    None => self.unknown(entry, tags.keys()),
+                    None => self.unknown("action", entry, tags.keys()),
                 },
                 _ => self.push(
                     node,
@@ -229,7 +229,7 @@ impl Walk<'_> {
                     key_span: node.span.clone(),
                     node: node.clone(),
                 };
-                self.unknown(&entry, tags.keys());
+                self.unknown("action", &entry, tags.keys());
             }
         }
     }
@@ -356,7 +356,7 @@ impl Walk<'_> {
             match properties.get(&entry.key).or(others) {
                 Some(schema) => self.node(schema, &entry.node, &entry.key),
                 None if schema.get("additionalProperties") == Some(&Json::Bool(false)) => {
-                    self.unknown(entry, properties.keys());
+                    self.unknown("key", entry, properties.keys());
                 }
                 None => {}
             }
@@ -374,7 +374,7 @@ impl Walk<'_> {
         }
     }
 
-    fn unknown<'k>(&mut self, entry: &Entry, known: impl Iterator<Item = &'k String>) {
+    fn unknown<'k>(&mut self, what: &str, entry: &Entry, known: impl Iterator<Item = &'k String>) {
         let key = &entry.key;
         let place = Node {
             span: entry.key_span.clone(),
@@ -389,11 +389,11 @@ impl Walk<'_> {
             (Some(hint), _) if hint.later => {
                 fault(format!("`{key}` is not available yet")).hint(hint.advice)
             }
-            (Some(hint), _) => fault(format!("unknown key `{key}`")).hint(hint.advice),
+            (Some(hint), _) => fault(format!("unknown {what} `{key}`")).hint(hint.advice),
             (None, Some(near)) => {
-                fault(format!("unknown key `{key}`")).hint(format!("did you mean `{near}`?"))
+                fault(format!("unknown {what} `{key}`")).hint(format!("did you mean `{near}`?"))
             }
-            (None, None) => fault(format!("unknown key `{key}`")),
+            (None, None) => fault(format!("unknown {what} `{key}`")),
         };
         self.faults.push(fault);
     }
