@@ -3,7 +3,7 @@
 use criterion::{Criterion, criterion_group, criterion_main};
 use media_core::codec::pcmu;
 use media_core::leg::{Leg, LegConfig, Mode, Negotiated, Timeouts, Wire};
-use media_core::playout::{Position, Tag};
+use media_core::playout::Tag;
 use media_core::rtp::{self, Packet};
 use media_core::tone::Tone;
 use media_core::{FRAME, Rate};
@@ -26,7 +26,6 @@ fn config(mode: Mode, ears: Option<Rate>) -> LegConfig {
         ears,
         timeouts: Timeouts::default(),
         reflex_armed: ears.is_some(),
-        position: Position::default(),
     }
 }
 

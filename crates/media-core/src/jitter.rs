@@ -85,6 +85,17 @@ pub struct Pulled {
     pub missing: usize,
 }
 
+/// A frame for the recogniser and where it belongs.
+#[derive(Debug, Clone, Copy)]
+pub struct EarPull {
+    /// The frame.
+    pub heard: Heard,
+    /// RTP timestamp of its first sample.
+    pub rtp_time: u32,
+    /// How many frames ago it would have come without delay: 0 in the usual case.
+    pub age_frames: u64,
+}
+
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 enum Head {
     /// Nothing ever came.
@@ -221,20 +232,23 @@ impl Jitter {
         pulled
     }
 
-    /// The next frame for the recogniser, if one is due, with the RTP timestamp of its first sample.
-    pub fn pull_ear(&mut self, now: Duration) -> Option<(Heard, u32)> {
-        let heard = self
-            .ears
-            .as_mut()?
-            .pull(self.rate.samples_at(now), &self.store)?;
+    /// The next frame for the recogniser, if one is due.
+    pub fn pull_ear(&mut self, now: Duration) -> Option<EarPull> {
+        let now = self.rate.samples_at(now);
+        let heard = self.ears.as_mut()?.pull(now, &self.store)?;
         let ahead = self.mapping.map_or(0, |m| {
             (heard.position - m.position) * self.rtp_clock / self.hz()
         });
-        let timestamp = self
+        let rtp_time = self
             .mapping
             .map_or(0, |m| m.timestamp)
             .wrapping_add(ahead as u32);
-        Some((heard, timestamp))
+        let age = self.delay.relative(now - heard.position).max(0);
+        Some(EarPull {
+            heard,
+            rtp_time,
+            age_frames: (age / self.frame_len()) as u64,
+        })
     }
 
     fn hz(&self) -> i64 {

@@ -12,8 +12,8 @@ pub use line::Negotiated;
 pub use source::{Admission, SourceLock};
 pub use watch::{Silence, Timeouts};
 
-use crate::dtmf::{Digits, DtmfReceiver, DtmfSender, Key};
-use crate::jitter::{Heard, Jitter, JitterCounters, Stamp};
+use crate::dtmf::{Digits, DtmfReceiver, DtmfSender};
+use crate::jitter::{EarPull, Heard, Jitter, JitterCounters, Stamp};
 use crate::playout::{PauseBy, Playout, PlayoutEvent, Position, Tag};
 use crate::resample::Resampler;
 use crate::rtcp::{self, Report, ReportBlock};
@@ -61,8 +61,6 @@ pub struct LegConfig {
     pub timeouts: Timeouts,
     /// Whether speech onset pauses the playout.
     pub reflex_armed: bool,
-    /// Where an earlier life of this leg stood; `Position::default()` for a new one.
-    pub position: Position,
 }
 
 /// What the far side sees continue, whatever happens to the machine.
@@ -76,6 +74,8 @@ pub struct Wire {
     pub timestamp: u32,
     /// Ticks since the call began: the call timeline in units of 20 ms.
     pub tick: u64,
+    /// What was being said, so that a new machine goes on counting; default for a new call.
+    pub position: Position,
 }
 
 /// Orders to a leg.
@@ -127,6 +127,13 @@ pub struct LegEvent {
     pub kind: LegEventKind,
 }
 
+/// A key of the caller's.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct Digit {
+    /// 0–9, `*`, `#`, A–D.
+    pub key: char,
+}
+
 /// What happened.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum LegEventKind {
@@ -147,7 +154,7 @@ pub enum LegEventKind {
     /// RTP came after a timeout.
     MediaBack,
     /// A key, once.
-    Digit(Key),
+    Digit(Digit),
     /// All digits ordered were sent.
     DigitsSent,
     /// Speech onset by the reflex's criterion while it is armed and the agent speaks.
@@ -165,12 +172,16 @@ pub struct EarFrame {
     pub frame: Frame,
     /// RTP timestamp of its first sample.
     pub rtp_time: u32,
-    /// Call timeline: the send tick it came before; `call_ms = tick × 20`.
+    /// Call timeline: the send tick it would have come before without delay; `call_ms = tick × 20`, never falling.
     pub tick: u64,
     /// False where at least half was filled in (a hole, or the far side is silent).
     pub heard: bool,
-    /// What the gate says.
-    pub gauge: Gauge,
+    /// The gate's word: maybe speech, or within 300 ms after it. Worth the neural detector's time.
+    pub candidate: bool,
+    /// Power of the frame.
+    pub level_dbov: f32,
+    /// The leg's noise floor.
+    pub floor_dbov: f32,
 }
 
 /// What one tick yields.
@@ -199,8 +210,12 @@ pub struct LegStats {
     pub buffered_ms: i64,
     /// Delay aimed at.
     pub target_ms: i64,
+    /// Mean of the sound in the buffer over all ticks.
+    pub mean_delay_ms: u64,
+    /// Frames and events that the owner's rings had no room for; counted by the owner.
+    pub ring_drops: u64,
     /// Packets sent.
-    pub sent: u64,
+    pub packets_out: u64,
     /// Datagrams that are no RTP, or whose payload cannot be decoded.
     pub malformed: u64,
     /// Packets of a payload type that was not negotiated.
@@ -234,11 +249,13 @@ pub struct Leg {
     pcm: Box<[i16]>,
     fault: FaultSeam,
     stats: LegStats,
+    delay_sum_ms: u64,
 }
 
 struct Ears {
     wanted: Option<Rate>,
     resampler: Option<Resampler>,
+    newest: u64,
 }
 
 impl Ears {
@@ -246,7 +263,11 @@ impl Ears {
         let resampler = wanted
             .filter(|rate| *rate != line)
             .and_then(|r| Resampler::new(line.hz(), r.hz()).ok());
-        Self { wanted, resampler }
+        Self {
+            wanted,
+            resampler,
+            newest: 0,
+        }
     }
 }
 
@@ -275,11 +296,10 @@ impl Leg {
             ears,
             timeouts,
             reflex_armed,
-            position,
         } = config;
         let line = Line::new(&negotiated);
         let rate = line.rate();
-        let playout = Playout::new(rate.samples(PLAYOUT_MS), position);
+        let playout = Playout::new(rate.samples(PLAYOUT_MS), wire.position);
         Self {
             source: SourceLock::new(negotiated.remote),
             jitter: Jitter::new(rate, line.rtp_clock(), ears.is_some() || reflex_armed),
@@ -301,6 +321,7 @@ impl Leg {
             pcm: vec![0; rate.samples(crate::codec::MAX_PACKET_MS)].into(),
             fault: FaultSeam::default(),
             stats: LegStats::default(),
+            delay_sum_ms: 0,
             line,
         }
     }
@@ -334,7 +355,8 @@ impl Leg {
         let keys_before = self.speaker.is_sending_digits();
         let tick = self.speaker.tick();
         self.speaker.speak(&self.caller, &mut self.line);
-        self.stats.sent += 1;
+        self.stats.packets_out += 1;
+        self.delay_sum_ms += self.jitter.buffered_ms() as u64;
         if keys_before && !self.speaker.is_sending_digits() {
             self.tell(LegEventKind::DigitsSent);
         }
@@ -352,17 +374,11 @@ impl Leg {
     pub fn poll_ear(&mut self, now: Duration) -> Option<EarFrame> {
         self.now = now;
         loop {
-            let (heard, rtp_time) = self.jitter.pull_ear(now)?;
-            let gauge = self.gate.judge(heard.frame.level_dbov());
+            let pull = self.jitter.pull_ear(now)?;
+            let gauge = self.gate.judge(pull.heard.frame.level_dbov());
             self.flinch(gauge);
-            if let Some(frame) = self.for_ears(&heard) {
-                return Some(EarFrame {
-                    frame,
-                    rtp_time,
-                    tick: self.speaker.tick(),
-                    heard: heard.heard,
-                    gauge,
-                });
+            if let Some(frame) = self.for_ears(&pull.heard) {
+                return Some(self.ear_frame(frame, &pull, gauge));
             }
         }
     }
@@ -434,6 +450,7 @@ impl Leg {
             jitter: self.jitter.counters(),
             buffered_ms: self.jitter.buffered_ms(),
             target_ms: self.jitter.target_ms(),
+            mean_delay_ms: self.delay_sum_ms / self.stats.packets_out.max(1),
             starved_samples: self.speaker.playout.starved(),
             discarded_samples: self.speaker.playout.discarded(),
             refused_source: self.source.refused(),
@@ -485,7 +502,7 @@ impl Leg {
         // A repeated number may still be the first sight of a key, so the receiver judges by itself.
         self.jitter.note(self.now, stamp);
         if let Some(key) = self.keys.on_event(stamp.ssrc, stamp.timestamp, payload) {
-            self.tell(LegEventKind::Digit(key));
+            self.tell(LegEventKind::Digit(Digit { key: key.as_char() }));
         }
     }
 
@@ -510,6 +527,31 @@ impl Leg {
             Some(resampler) => resampler.frame(&heard.frame),
             None => heard.frame,
         })
+    }
+
+    fn ear_frame(&mut self, frame: Frame, pull: &EarPull, gauge: Gauge) -> EarFrame {
+        let tick = self
+            .speaker
+            .tick()
+            .saturating_sub(pull.age_frames)
+            .max(self.ears.newest);
+        self.ears.newest = tick;
+        let Gauge {
+            level_dbov,
+            floor_dbov,
+            candidate,
+            ..
+        } = gauge;
+        let (rtp_time, heard) = (pull.rtp_time, pull.heard.heard);
+        EarFrame {
+            frame,
+            rtp_time,
+            tick,
+            heard,
+            candidate,
+            level_dbov,
+            floor_dbov,
+        }
     }
 
     // ── reflex and orders ───────────────────────────────────────────────────

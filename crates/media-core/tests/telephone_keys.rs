@@ -104,6 +104,7 @@ fn digits_go_out_as_five_updates_and_three_ends_and_our_own_receiver_reads_them_
             seq: 65_533,
             timestamp: u32::MAX - 900,
             tick: 0,
+            ..Wire::default()
         },
         Duration::ZERO,
     );
@@ -168,7 +169,7 @@ fn keys_through_a_bad_network_arrive_once_and_do_not_count_as_lost_sound() {
         .events
         .iter()
         .filter_map(|e| match e {
-            LegEventKind::Digit(key) => Some(key.as_char()),
+            LegEventKind::Digit(digit) => Some(digit.key),
             _ => None,
         })
         .collect();

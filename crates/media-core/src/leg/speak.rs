@@ -56,7 +56,10 @@ impl Speaker {
     }
 
     pub(super) const fn wire(&self) -> Wire {
-        self.wire
+        Wire {
+            position: self.playout.position(),
+            ..self.wire
+        }
     }
 
     pub(super) fn packet(&self) -> &[u8] {

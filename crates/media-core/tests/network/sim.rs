@@ -3,7 +3,6 @@
 #![allow(dead_code, reason = "each test binary uses its own part of it")]
 
 use media_core::leg::{Leg, LegConfig, LegEventKind, LegStats, Mode, Negotiated, Timeouts, Wire};
-use media_core::playout::Position;
 use media_core::rtp::{self, Packet};
 use media_core::{FRAME, Rate, codec};
 use std::collections::BTreeMap;
@@ -28,7 +27,6 @@ pub fn config() -> LegConfig {
         ears: Some(Rate::Hz8000),
         timeouts: Timeouts::default(),
         reflex_armed: false,
-        position: Position::default(),
     }
 }
 
@@ -72,6 +70,7 @@ impl Sim {
             seq: 65_500,
             timestamp: u32::MAX - 5_000,
             tick: 0,
+            ..Wire::default()
         };
         Self {
             leg: Leg::new(config, wire, Duration::ZERO),

@@ -1,0 +1,297 @@
+//! The rings between one leg and its actors: what the actors hold, and the ends the media thread holds.
+
+use super::recorder::{RecorderPool, RecordingSpec, Tap};
+use super::shared::Shared;
+use super::{BRIDGE_RING, COMMAND_RING, EAR_RING_MS, EVENT_RING, MediaError, VOICE_RING_MS};
+use media_core::leg::{Command, EarFrame, LegEvent, Mode};
+use media_core::playout::{Position, Tag};
+use media_core::{FRAME_MS, Frame, Rate};
+use rtrb::{Consumer, Producer, RingBuffer};
+use std::sync::Arc;
+use std::sync::atomic::Ordering;
+
+/// Samples of one entry of the voice ring.
+pub(super) const CHUNK: usize = 160;
+
+/// The command ring takes no more: the media thread has stood still for many ticks.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, thiserror::Error)]
+#[error("the leg takes no more commands")]
+pub struct RingFull;
+
+/// Something the seat tells its actors.
+#[derive(Debug, Clone, PartialEq)]
+pub enum SeatEvent {
+    /// From the leg's machine.
+    Leg(LegEvent),
+    /// The machine panicked and is gone; the seat waits for `relaunch`.
+    Evicted {
+        /// What was surely sent.
+        position: Position,
+        /// The panic's message.
+        reason: String,
+    },
+}
+
+/// What an actor gets when it launches a leg: independent halves, each with one owner.
+pub struct LegRings {
+    /// Commands.
+    pub control: LegControl,
+    /// Events.
+    pub events: LegEvents,
+    /// Speech in.
+    pub voice: VoiceSender,
+    /// Recogniser frames out.
+    pub ears: EarReceiver,
+}
+
+/// What a media thread is told between ticks.
+pub(super) enum Order {
+    Leg(Command),
+    Record(Box<Tap>),
+    StopRecording,
+    Bridge(BridgeEnds),
+}
+
+pub(super) struct BridgeEnds {
+    pub(super) to_peer: Producer<Frame>,
+    pub(super) from_peer: Consumer<Frame>,
+}
+
+pub(super) struct VoiceChunk {
+    pub(super) tag: Tag,
+    pub(super) len: usize,
+    pub(super) end: bool,
+    pub(super) pcm: [i16; CHUNK],
+}
+
+/// The media thread's ends; they outlive the machine.
+pub(super) struct ThreadEnds {
+    pub(super) orders: Consumer<Order>,
+    pub(super) voice: Consumer<VoiceChunk>,
+    pub(super) ears: Producer<EarFrame>,
+    pub(super) events: Producer<SeatEvent>,
+    pub(super) tap: Option<Box<Tap>>,
+    pub(super) bridge: Option<BridgeEnds>,
+}
+
+impl std::fmt::Debug for ThreadEnds {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        f.write_str("ThreadEnds")
+    }
+}
+
+pub(super) fn rings(
+    rate: Rate,
+    shared: &Arc<Shared>,
+    recorders: &Arc<RecorderPool>,
+    tap: Option<Box<Tap>>,
+) -> (LegRings, ThreadEnds) {
+    let (order_in, orders) = RingBuffer::new(COMMAND_RING);
+    let (voice_in, voice) = RingBuffer::new(rate.samples(VOICE_RING_MS) / CHUNK);
+    let (ears, ear_out) = RingBuffer::new((EAR_RING_MS / FRAME_MS) as usize);
+    let (events, event_out) = RingBuffer::new(EVENT_RING);
+    let dropped = Arc::clone(shared);
+    let control = LegControl {
+        orders: order_in,
+        recorders: Arc::clone(recorders),
+        shared: Arc::clone(shared),
+        rate,
+    };
+    let held = LegRings {
+        control,
+        events: LegEvents {
+            ring: event_out,
+            shared: Arc::clone(shared),
+        },
+        voice: VoiceSender {
+            ring: voice_in,
+            rate,
+            refused: 0,
+        },
+        ears: EarReceiver {
+            ring: ear_out,
+            shared: dropped,
+        },
+    };
+    (
+        held,
+        ThreadEnds {
+            orders,
+            voice,
+            ears,
+            events,
+            tap,
+            bridge: None,
+        },
+    )
+}
+
+/// Commands to one leg; in force from its next tick.
+pub struct LegControl {
+    orders: Producer<Order>,
+    recorders: Arc<RecorderPool>,
+    shared: Arc<Shared>,
+    rate: Rate,
+}
+
+impl LegControl {
+    /// Orders something.
+    ///
+    /// # Errors
+    /// [`RingFull`] when 64 orders wait already.
+    pub fn send(&mut self, command: Command) -> Result<(), RingFull> {
+        self.order(Order::Leg(command))
+    }
+
+    /// Begins to record into a file; a recording under way is closed first.
+    ///
+    /// # Errors
+    /// The file cannot be made, or the ring is full.
+    pub fn record(&mut self, spec: RecordingSpec) -> Result<(), MediaError> {
+        let tap = self
+            .recorders
+            .open(spec, self.rate, Arc::clone(&self.shared))?;
+        Ok(self.order(Order::Record(tap))?)
+    }
+
+    /// Ends the recording. A full ring is no matter: the seat closes it at the latest.
+    pub fn stop_recording(&mut self) {
+        let _ = self.order(Order::StopRecording);
+    }
+
+    /// Joins two legs: each sends what the other's caller says, with its own playout mixed in.
+    ///
+    /// # Errors
+    /// [`RingFull`]; then neither leg is changed for good.
+    pub fn bridge(a: &mut Self, b: &mut Self) -> Result<(), RingFull> {
+        let (to_b, from_a) = RingBuffer::new(BRIDGE_RING);
+        let (to_a, from_b) = RingBuffer::new(BRIDGE_RING);
+        if a.orders.slots() < 2 || b.orders.slots() < 2 {
+            return Err(RingFull);
+        }
+        for (leg, to_peer, from_peer) in [(a, to_b, from_b), (b, to_a, from_a)] {
+            leg.order(Order::Leg(Command::SetMode(Mode::Bridge)))?;
+            leg.order(Order::Bridge(BridgeEnds { to_peer, from_peer }))?;
+        }
+        Ok(())
+    }
+
+    fn order(&mut self, order: Order) -> Result<(), RingFull> {
+        self.orders.push(order).map_err(|_| RingFull)
+    }
+}
+
+/// Events of one leg.
+pub struct LegEvents {
+    ring: Consumer<SeatEvent>,
+    shared: Arc<Shared>,
+}
+
+impl LegEvents {
+    /// The next event, if one is there.
+    pub fn try_event(&mut self) -> Option<SeatEvent> {
+        self.ring.pop().ok()
+    }
+
+    /// The next event; none when the seat is gone for good. Cancel-safe.
+    pub async fn event(&mut self) -> Option<SeatEvent> {
+        loop {
+            let closed = self.shared.is_closed();
+            if let Some(event) = self.try_event() {
+                return Some(event);
+            }
+            if closed {
+                return None;
+            }
+            self.shared.event_wake.notified().await;
+        }
+    }
+}
+
+/// Speech into one leg's playout, at the line rate.
+pub struct VoiceSender {
+    ring: Producer<VoiceChunk>,
+    rate: Rate,
+    refused: u64,
+}
+
+impl VoiceSender {
+    /// The line rate: what is pushed must be at it.
+    pub const fn rate(&self) -> Rate {
+        self.rate
+    }
+
+    /// Samples that can be pushed in full chunks of 160.
+    pub fn room(&self) -> usize {
+        self.ring.slots() * CHUNK
+    }
+
+    /// Pushes speech of an utterance; returns the samples taken. Top up at least every 500 ms.
+    pub fn push(&mut self, tag: Tag, pcm: &[i16]) -> usize {
+        let mut taken = 0;
+        for part in pcm.chunks(CHUNK) {
+            let mut chunk = VoiceChunk {
+                tag,
+                len: part.len(),
+                end: false,
+                pcm: [0; CHUNK],
+            };
+            chunk.pcm[..part.len()].copy_from_slice(part);
+            if self.ring.push(chunk).is_err() {
+                self.refused += (pcm.len() - taken) as u64;
+                break;
+            }
+            taken += part.len();
+        }
+        taken
+    }
+
+    /// Nothing more comes for this utterance. False when there is no room; try again.
+    pub fn end(&mut self, tag: Tag) -> bool {
+        self.ring
+            .push(VoiceChunk {
+                tag,
+                len: 0,
+                end: true,
+                pcm: [0; CHUNK],
+            })
+            .is_ok()
+    }
+
+    /// Samples that found no room so far.
+    pub const fn refused(&self) -> u64 {
+        self.refused
+    }
+}
+
+/// Recogniser frames of one leg, in order.
+pub struct EarReceiver {
+    ring: Consumer<EarFrame>,
+    shared: Arc<Shared>,
+}
+
+impl EarReceiver {
+    /// The next frame, if one is there.
+    pub fn try_recv(&mut self) -> Option<EarFrame> {
+        self.ring.pop().ok()
+    }
+
+    /// The next frame; none when the seat is gone for good. Cancel-safe.
+    pub async fn recv(&mut self) -> Option<EarFrame> {
+        loop {
+            let closed = self.shared.is_closed();
+            if let Some(frame) = self.try_recv() {
+                return Some(frame);
+            }
+            if closed {
+                return None;
+            }
+            self.shared.ear_wake.notified().await;
+        }
+    }
+
+    /// Frames dropped because the ring was full.
+    pub fn dropped(&self) -> u64 {
+        self.shared.ear_drops.load(Ordering::Relaxed)
+    }
+}

@@ -1,0 +1,192 @@
+//! The seat of a leg: what must outlive the machine. Owned by the Call; a Leg actor may come and go.
+
+use super::ports::PortLease;
+use super::recorder::RecordingSpec;
+use super::rings::{self, LegRings, ThreadEnds};
+use super::seated::Seated;
+use super::shared::Shared;
+use super::{Media, MediaError};
+use media_core::leg::{Leg, LegConfig, LegStats, Wire};
+use media_core::playout::Position;
+use std::net::{SocketAddr, UdpSocket};
+use std::sync::Arc;
+use std::sync::atomic::Ordering;
+use std::time::Duration;
+
+/// The random beginnings of our RTP stream (RFC 3550 §5.1).
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct WireSeed {
+    /// Synchronisation source.
+    pub ssrc: u32,
+    /// First sequence number.
+    pub seq: u16,
+    /// First timestamp.
+    pub timestamp: u32,
+}
+
+impl WireSeed {
+    /// From the system's random source; without one, from the clock (these values are no secrets).
+    pub fn random() -> Self {
+        let mut bytes = [0; 10];
+        if getrandom::fill(&mut bytes).is_err() {
+            let nanos = std::time::UNIX_EPOCH.elapsed().map_or(1, |d| d.as_nanos());
+            bytes.copy_from_slice(&nanos.wrapping_mul(0x9e37_79b9_7f4a_7c15).to_be_bytes()[6..]);
+        }
+        let [a, b, c, d, e, f, g, h, i, j] = bytes;
+        Self {
+            ssrc: u32::from_be_bytes([a, b, c, d]),
+            seq: u16::from_be_bytes([e, f]),
+            timestamp: u32::from_be_bytes([g, h, i, j]),
+        }
+    }
+}
+
+/// How a leg is served.
+#[derive(Debug, Default)]
+pub struct SeatOptions {
+    /// Wake the recogniser every so many frames; 0 and 1 mean each.
+    pub ear_batch: usize,
+    /// Record from the first tick on.
+    pub recording: Option<RecordingSpec>,
+}
+
+/// Socket, port, stream state and rings of one media leg.
+pub struct LegSeat {
+    media: Media,
+    socket: Arc<UdpSocket>,
+    local: SocketAddr,
+    shared: Arc<Shared>,
+    launched: bool,
+    ear_batch: usize,
+    _lease: PortLease,
+}
+
+impl LegSeat {
+    pub(super) fn new(
+        media: Media,
+        socket: UdpSocket,
+        lease: PortLease,
+        seed: WireSeed,
+    ) -> std::io::Result<Self> {
+        socket.set_nonblocking(true)?;
+        let local = socket.local_addr()?;
+        let WireSeed {
+            ssrc,
+            seq,
+            timestamp,
+        } = seed;
+        let shared = Arc::new(Shared::new(Wire {
+            ssrc,
+            seq,
+            timestamp,
+            ..Wire::default()
+        }));
+        Ok(Self {
+            media,
+            socket: Arc::new(socket),
+            local,
+            shared,
+            launched: false,
+            ear_batch: 1,
+            _lease: lease,
+        })
+    }
+
+    /// The address for SDP.
+    pub const fn local_addr(&self) -> SocketAddr {
+        self.local
+    }
+
+    /// Puts the machine into a media thread: the first packet leaves within 20 ms.
+    ///
+    /// # Errors
+    /// [`MediaError::Seat`] when it was launched before; a recording that cannot be made; a runtime that stops.
+    pub fn seat(
+        &mut self,
+        config: LegConfig,
+        options: SeatOptions,
+    ) -> Result<LegRings, MediaError> {
+        if self.launched {
+            return Err(MediaError::Seat("already launched"));
+        }
+        let rate = config.negotiated.codec.rate;
+        let recorders = &self.media.inner.recorders;
+        let open = |spec| recorders.open(spec, rate, Arc::clone(&self.shared));
+        let tap = options.recording.map(open).transpose()?;
+        self.ear_batch = options.ear_batch.max(1);
+        let (held, ends) = rings::rings(rate, &self.shared, recorders, tap);
+        self.put(config, ends, None)?;
+        self.launched = true;
+        Ok(held)
+    }
+
+    /// Puts a new machine where one was evicted: same socket, same stream, same rings. Missed ticks are made good on the
+    /// timestamp and in the recording; at most 40 ms of the utterance under way are lost.
+    ///
+    /// # Errors
+    /// [`MediaError::Seat`] when nothing was evicted; a runtime that stops.
+    pub fn relaunch(&mut self, config: LegConfig) -> Result<(), MediaError> {
+        let ends = self
+            .shared
+            .returned()
+            .take()
+            .ok_or(MediaError::Seat("not evicted"))?;
+        self.put(config, ends, self.shared.last_tick())
+    }
+
+    /// Whether the machine is gone and the seat waits for another.
+    pub fn evicted(&self) -> bool {
+        self.shared.returned().is_some()
+    }
+
+    /// The utterance last sent from and its samples sent; stored each tick, true after an eviction.
+    pub fn position(&self) -> Position {
+        self.shared.position.load()
+    }
+
+    /// Ticks of the call so far: its timeline in units of 20 ms.
+    pub fn tick(&self) -> u64 {
+        self.shared.tick()
+    }
+
+    /// Figures, at most 100 ms old.
+    pub fn stats(&self) -> LegStats {
+        self.shared.stats()
+    }
+
+    /// Ends the leg; the machine is gone within 5 ms, a recording is closed, waiting receivers end.
+    pub fn stop(&mut self) {
+        self.shared.stop.store(true, Ordering::Release);
+        let waiting = self.shared.returned().take();
+        if waiting.is_some() || !self.launched {
+            drop(waiting);
+            self.shared.close();
+        }
+    }
+
+    fn put(
+        &self,
+        config: LegConfig,
+        ends: ThreadEnds,
+        resumes_from: Option<Duration>,
+    ) -> Result<(), MediaError> {
+        let leg = Leg::new(config, self.shared.wire(), self.media.now());
+        let seated = Seated {
+            leg,
+            ends,
+            shared: Arc::clone(&self.shared),
+            socket: Arc::clone(&self.socket),
+            ear_batch: self.ear_batch,
+            ears_waiting: 0,
+            resumes_from,
+            confession: None,
+        };
+        self.media.inner.tickers.admit(Box::new(seated))
+    }
+}
+
+impl Drop for LegSeat {
+    fn drop(&mut self) {
+        self.stop();
+    }
+}

@@ -1,0 +1,429 @@
+//! The media threads with real sockets: one packet per tick, panics that stay inside their leg, recordings that are whole.
+//!
+//! Nothing sleeps: the legs' own packets, one every 20 ms, are the clock.
+
+use media_core::codec::{self, Codec};
+use media_core::leg::{Command, Fault, LegConfig, LegEventKind, Mode, Negotiated, Timeouts};
+use media_core::playout::{PlayoutEvent, Position, Tag};
+use media_core::rtp::{self, Packet};
+use media_core::tone::Tone;
+use media_core::{Rate, frame};
+use media_server::media::{
+    LegRings, LegSeat, Media, MediaConfig, MediaError, RecordingSpec, SeatEvent, SeatOptions,
+    WireSeed,
+};
+use std::net::{SocketAddr, UdpSocket};
+use std::sync::atomic::{AtomicU16, Ordering};
+use std::time::Duration;
+use tokio::sync::oneshot;
+
+/// Each test has ports of its own.
+fn media() -> Media {
+    static NEXT: AtomicU16 = AtomicU16::new(0);
+    let first = 41_000 + NEXT.fetch_add(1, Ordering::Relaxed) * 100;
+    Media::start(MediaConfig {
+        ports: first..=first + 99,
+        ..MediaConfig::default()
+    })
+    .expect("threads")
+}
+
+/// The far end: a socket that answers each packet with one of its own.
+struct Phone {
+    socket: UdpSocket,
+    leg: SocketAddr,
+    seq: u16,
+    tone: Tone,
+    law: Box<dyn Codec>,
+    heard: Vec<(u16, u32, u32, Vec<i16>)>,
+}
+
+impl Phone {
+    fn new(seat: &LegSeat, socket: UdpSocket) -> Self {
+        socket
+            .set_read_timeout(Some(Duration::from_secs(10)))
+            .expect("timeout");
+        let law = (codec::pcmu::SPEC.make)();
+        Self {
+            socket,
+            leg: seat.local_addr(),
+            seq: 0,
+            tone: Tone::sine(440.0, -20.0),
+            law,
+            heard: Vec::new(),
+        }
+    }
+
+    /// Hears one packet.
+    fn hear(&mut self) {
+        let mut buffer = [0; 2_048];
+        let (len, _) = self
+            .socket
+            .recv_from(&mut buffer)
+            .expect("the leg's packet comes");
+        let packet = rtp::parse(&buffer[..len]).expect("RTP");
+        let mut pcm = vec![0; 160];
+        self.law
+            .decode(packet.payload, &mut pcm)
+            .expect("20 ms of PCMU");
+        self.heard
+            .push((packet.seq, packet.timestamp, packet.ssrc, pcm));
+    }
+
+    fn say(&mut self) {
+        let frame = self.tone.next_frame(Rate::Hz8000);
+        let mut payload = [0; 160];
+        self.law
+            .encode(frame.samples(), &mut payload)
+            .expect("room");
+        let seq = self.seq;
+        self.seq += 1;
+        let packet = Packet {
+            payload_type: 0,
+            marker: false,
+            seq,
+            timestamp: u32::from(seq) * 160,
+            ssrc: 77,
+            payload: &payload,
+        };
+        let mut bytes = [0; 172];
+        rtp::build(&packet, &mut bytes).expect("room");
+        self.socket.send_to(&bytes, self.leg).expect("sent");
+    }
+
+    fn talk(&mut self, ticks: usize) {
+        for _ in 0..ticks {
+            self.hear();
+            self.say();
+        }
+    }
+
+    fn last_level(&self, packets: usize) -> f32 {
+        let pcm: Vec<i16> = self
+            .heard
+            .iter()
+            .rev()
+            .take(packets)
+            .flat_map(|h| h.3.clone())
+            .collect();
+        frame::level_dbov(&pcm)
+    }
+}
+
+fn config(mode: Mode, remote: SocketAddr) -> LegConfig {
+    LegConfig {
+        negotiated: Negotiated {
+            codec: &codec::pcmu::SPEC,
+            payload_type: 0,
+            also_receive: Vec::new(),
+            telephone_event: Some(101),
+            comfort_noise: None,
+            remote: Some(remote),
+        },
+        mode,
+        ears: Some(Rate::Hz8000),
+        timeouts: Timeouts::default(),
+        reflex_armed: false,
+    }
+}
+
+fn leg(
+    media: &Media,
+    mode: Mode,
+    recording: Option<RecordingSpec>,
+) -> (LegSeat, LegRings, Phone, LegConfig) {
+    let mut seat = media
+        .seat(
+            None,
+            WireSeed {
+                ssrc: 5,
+                seq: 65_530,
+                timestamp: u32::MAX - 300,
+            },
+        )
+        .expect("a port");
+    let socket = UdpSocket::bind("127.0.0.1:0").expect("bound");
+    let config = config(mode, socket.local_addr().expect("bound"));
+    let rings = seat
+        .seat(
+            config.clone(),
+            SeatOptions {
+                ear_batch: 1,
+                recording,
+            },
+        )
+        .expect("launched");
+    let phone = Phone::new(&seat, socket);
+    (seat, rings, phone, config)
+}
+
+/// The next eviction, other events aside.
+async fn eviction(rings: &mut LegRings) -> (Position, String) {
+    loop {
+        if let SeatEvent::Evicted { position, reason } =
+            rings.events.event().await.expect("the seat lives")
+        {
+            return (position, reason);
+        }
+    }
+}
+
+fn assert_unbroken(heard: &[(u16, u32, u32, Vec<i16>)]) {
+    for pair in heard.windows(2) {
+        assert_eq!(pair[1].0, pair[0].0.wrapping_add(1), "sequence goes on");
+        assert_eq!(pair[1].2, pair[0].2, "same SSRC");
+    }
+}
+
+/// Ticks that the timestamps say were never sent. Only a media thread that stood still gives up ticks, and it counts them.
+fn gaps(heard: &[(u16, u32, u32, Vec<i16>)]) -> u64 {
+    let steps = heard
+        .windows(2)
+        .map(|pair| pair[1].1.wrapping_sub(pair[0].1));
+    steps
+        .map(|ticks| u64::from(ticks / 160).saturating_sub(1))
+        .sum()
+}
+
+#[tokio::test]
+async fn an_echo_comes_back_one_packet_per_tick_and_the_recogniser_hears_it_too() {
+    let media = media();
+    let (seat, mut rings, mut phone, _) = leg(&media, Mode::Echo, None);
+    phone.talk(50);
+    assert_unbroken(&phone.heard);
+    assert!(gaps(&phone.heard) <= media.stats().skipped_ticks);
+    assert!(
+        (phone.last_level(10) + 20.0).abs() < 1.0,
+        "{}",
+        phone.last_level(10)
+    );
+    let mut frames = 0;
+    let mut last = 0;
+    while let Some(frame) = rings.ears.try_recv() {
+        assert!(frame.heard && frame.tick >= last);
+        (frames, last) = (frames + 1, frame.tick);
+    }
+    assert!(
+        frames >= 30 && rings.ears.dropped() + frames >= 45,
+        "{frames}"
+    );
+    assert!(matches!(
+        rings.events.event().await,
+        Some(SeatEvent::Leg(e)) if matches!(e.kind, LegEventKind::FirstPacket { .. })
+    ));
+    assert!(seat.tick() >= 50 && media.stats().lateness.ticks >= 50);
+    assert_eq!(media.stats().legs, 1);
+}
+
+#[tokio::test]
+async fn a_panic_in_parse_decode_or_playout_takes_out_its_leg_alone_and_the_seat_gets_another() {
+    let media = media();
+    let (_bystander_seat, _rings, mut bystander, _) = leg(&media, Mode::Echo, None);
+    for fault in [
+        Fault::PanicInParse,
+        Fault::PanicInDecode,
+        Fault::PanicInPlayout,
+    ] {
+        let (mut seat, mut rings, mut phone, config) = leg(&media, Mode::Agent, None);
+        phone.talk(10);
+        rings.voice.push(Tag(1), &[5_000; 4_000]);
+        phone.talk(10);
+        let before = seat.position();
+        assert!(before.tag == Tag(1) && before.samples_sent > 0);
+        rings.control.send(Command::Fault(fault)).expect("room");
+        while !seat.evicted() {
+            phone.say();
+            bystander.talk(1);
+        }
+        let (position, reason) = eviction(&mut rings).await;
+        assert!(reason.contains(&format!("{fault:?}")), "{reason}");
+        assert_eq!(position, seat.position(), "the atomic stays true");
+        assert!(position.samples_sent >= before.samples_sent && position.samples_sent < 4_000);
+        seat.relaunch(config).expect("the seat survived");
+        phone.talk(40);
+        assert_unbroken(&phone.heard);
+        let first = phone.heard[0].1;
+        let last = phone.heard.last().expect("heard").1;
+        let ticks = last.wrapping_sub(first) / 160 + 1;
+        assert!(
+            ticks as usize >= phone.heard.len(),
+            "the timestamp makes good what was missed"
+        );
+        rings.voice.end(Tag(1));
+        phone.talk(2);
+        let ended = std::iter::from_fn(|| rings.events.try_event()).find_map(|event| match event {
+            SeatEvent::Leg(e) => match e.kind {
+                LegEventKind::Playout(PlayoutEvent::Finished { tag, samples_sent }) => {
+                    Some((tag, samples_sent))
+                }
+                _ => None,
+            },
+            SeatEvent::Evicted { .. } => None,
+        });
+        let (tag, sent) = ended.expect("the utterance went on after the eviction and ended");
+        assert_eq!(tag, Tag(1));
+        assert!(
+            (4_000 - 480..=4_000).contains(&sent),
+            "at most the sound inside the machine is lost: {sent}"
+        );
+        assert!(
+            seat.relaunch(self::config(Mode::Agent, seat.local_addr()))
+                .is_err(),
+            "nothing was evicted now"
+        );
+    }
+    bystander.talk(5);
+    assert_unbroken(&bystander.heard);
+    assert!(
+        gaps(&bystander.heard) <= media.stats().skipped_ticks,
+        "no gap in anybody else's sound"
+    );
+    assert_eq!(media.stats().evictions, 3);
+}
+
+#[tokio::test]
+async fn a_recording_has_a_frame_of_both_sides_for_each_tick_and_is_valid_while_it_grows() {
+    let media = media();
+    let folder = tempfile::tempdir().expect("folder");
+    let path = folder.path().join("call.wav");
+    let (done, report) = oneshot::channel();
+    let spec = RecordingSpec {
+        path: path.clone(),
+        done: Some(done),
+    };
+    let (mut seat, mut rings, mut phone, config) = leg(&media, Mode::Agent, Some(spec));
+    rings.voice.push(Tag(1), &[8_000; 8_000]);
+    phone.talk(70);
+    let growing = std::fs::read(&path).expect("file");
+    let said = u32::from_le_bytes(growing[40..44].try_into().expect("four"));
+    assert!(
+        said > 0 && said as usize <= growing.len() - 44,
+        "a killed process leaves this: {said} of {}",
+        growing.len()
+    );
+    rings
+        .control
+        .send(Command::Fault(Fault::PanicInPlayout))
+        .expect("room");
+    eviction(&mut rings).await;
+    phone.say();
+    seat.relaunch(config).expect("relaunched");
+    phone.talk(20);
+    rings.control.stop_recording();
+    let report = report.await.expect("closed");
+    let bytes = std::fs::read(&path).expect("file");
+    assert_eq!(report.error, None);
+    assert_eq!(bytes.len() as u64, report.bytes);
+    assert_eq!(
+        u32::from_le_bytes(bytes[40..44].try_into().expect("four")) as usize,
+        bytes.len() - 44
+    );
+    let ticks = report.duration_ms / 20;
+    assert!(
+        ticks >= 90 && ticks <= seat.tick(),
+        "{ticks} ticks of {}",
+        seat.tick()
+    );
+    let samples: Vec<i16> = bytes[44..]
+        .chunks_exact(2)
+        .map(|b| i16::from_le_bytes([b[0], b[1]]))
+        .collect();
+    let left: Vec<i16> = samples.iter().step_by(2).copied().collect();
+    let right: Vec<i16> = samples.iter().skip(1).step_by(2).copied().collect();
+    assert!(
+        (frame::level_dbov(&left[20 * 160..60 * 160]) + 20.0).abs() < 1.0,
+        "the caller is left"
+    );
+    assert!(
+        right[5 * 160..30 * 160].iter().all(|s| *s == 8_000),
+        "the agent is right, sample for sample"
+    );
+    assert!(
+        report.filled_ticks <= 3 + media.stats().skipped_ticks,
+        "{report:?}"
+    );
+}
+
+#[tokio::test]
+async fn bridged_legs_hear_each_other() {
+    let media = media();
+    let (_seat_a, mut a, mut phone_a, _) = leg(&media, Mode::Mute, None);
+    let (_seat_b, mut b, mut phone_b, _) = leg(&media, Mode::Mute, None);
+    media_server::media::LegControl::bridge(&mut a.control, &mut b.control).expect("room");
+    phone_b.tone = Tone::sine(440.0, -30.0);
+    for _ in 0..50 {
+        phone_a.talk(1);
+        phone_b.talk(1);
+    }
+    assert!(
+        (phone_a.last_level(10) + 30.0).abs() < 1.5,
+        "{}",
+        phone_a.last_level(10)
+    );
+    assert!(
+        (phone_b.last_level(10) + 20.0).abs() < 1.5,
+        "{}",
+        phone_b.last_level(10)
+    );
+}
+
+#[tokio::test]
+async fn when_the_seat_goes_everybody_who_waits_learns_it_and_the_port_rests() {
+    let media = media();
+    let (mut seat, rings, mut phone, _) = leg(&media, Mode::Mute, None);
+    let LegRings {
+        mut events,
+        mut ears,
+        mut control,
+        ..
+    } = rings;
+    phone.talk(3);
+    seat.stop();
+    while events.event().await.is_some() {}
+    while ears.recv().await.is_some() {}
+    assert!(control.send(Command::Pause).is_ok(), "harmless");
+    drop(seat);
+    let ports = media.stats().ports;
+    assert_eq!((ports.leased, ports.resting), (0, 1));
+}
+
+#[tokio::test]
+async fn running_out_of_ports_is_a_value_and_a_taken_port_is_passed_over() {
+    let taken = UdpSocket::bind("127.0.0.1:40902").expect("free");
+    let media = Media::start(MediaConfig {
+        ports: 40_900..=40_905,
+        ..MediaConfig::default()
+    })
+    .expect("threads");
+    let seed = WireSeed::random();
+    let first = media.seat(None, seed).expect("40900");
+    let second = media.seat(None, seed).expect("40904");
+    assert_eq!(
+        (first.local_addr().port(), second.local_addr().port()),
+        (40_900, 40_904)
+    );
+    assert!(matches!(
+        media.seat(None, seed),
+        Err(MediaError::PortsExhausted {
+            leased: 2,
+            resting: 1
+        })
+    ));
+    drop(taken);
+}
+
+#[tokio::test]
+async fn shutting_down_closes_recordings_and_ends_receivers() {
+    let media = media();
+    let folder = tempfile::tempdir().expect("folder");
+    let (done, report) = oneshot::channel();
+    let spec = RecordingSpec {
+        path: folder.path().join("call.wav"),
+        done: Some(done),
+    };
+    let (_seat, mut rings, mut phone, _) = leg(&media, Mode::Echo, Some(spec));
+    phone.talk(5);
+    media.shutdown();
+    while rings.events.event().await.is_some() {}
+    assert!(report.await.expect("closed").duration_ms >= 80);
+}
