@@ -251,7 +251,7 @@ fn happening() -> impl Strategy<Value = Happening> {
 }
 
 proptest! {
-    #![proptest_config(ProptestConfig { cases: 4_000, ..ProptestConfig::default() })]
+    #![proptest_config(ProptestConfig { cases: 6_000, ..ProptestConfig::default() })]
 
     #[test]
     fn one_ended_fact_and_one_record_whatever_happens(first in incoming(), rest in proptest::collection::vec(happening(), 0..40)) {

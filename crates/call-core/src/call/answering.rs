@@ -57,12 +57,26 @@ impl Call {
             | Task::Joined
             | Task::Sounding
             | Task::Tone { .. }
-            | Task::Sleeping { .. } => {
-                self.task = Task::AwaitingAck {
-                    until: now.saturating_add(self.config.limits.ack),
-                };
-            }
+            | Task::Sleeping { .. } => self.run(now),
         }
+    }
+
+    /// True when the plan has to stop here until the ACK: what sounds should be heard from its
+    /// beginning, and a BYE may not overtake the ACK (RFC 3261 §15).
+    pub(super) fn awaits_ack(&mut self, now: Duration) -> bool {
+        let Phase::Answered {
+            at,
+            acknowledged: false,
+        } = self.phase
+        else {
+            return false;
+        };
+        let until = at.saturating_add(self.config.limits.ack);
+        if now >= until {
+            return false;
+        }
+        self.task = Task::AwaitingAck { until };
+        true
     }
 
     pub(super) fn acknowledged(&mut self, now: Duration) {

@@ -20,8 +20,10 @@ impl Call {
                 self.traced(traced);
             }
             match stop {
+                Stop::Op(op) if op.is_heard() && self.awaits_ack(now) => self.put_back(op),
                 Stop::Op(op) => self.start(now, op),
                 Stop::NoRoute => return self.no_route(now),
+                Stop::End if self.awaits_ack(now) => {}
                 Stop::End => return self.plan_done(now),
                 Stop::Broken(why) => return self.plan_broken(now, &why),
             }
@@ -47,6 +49,12 @@ impl Call {
         }
     }
 
+    fn put_back(&mut self, op: Op) {
+        if let Some(walk) = &mut self.walk {
+            walk.put_back(op);
+        }
+    }
+
     fn is_early(&self) -> bool {
         matches!(self.phase, Phase::Early { .. })
     }
@@ -57,9 +65,7 @@ impl Call {
             Op::Ring => self.ring(),
             Op::EarlyMedia => self.early_media(),
             Op::Agent(_) | Op::Echo if self.is_early() => {
-                if let Some(walk) = &mut self.walk {
-                    walk.put_back(op);
-                }
+                self.put_back(op);
                 self.want_answer(now);
             }
             Op::Agent(source) => self.start_agent(source),

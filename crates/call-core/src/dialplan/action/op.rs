@@ -215,6 +215,30 @@ impl HangupCause {
 }
 
 impl Op {
+    /// True when the far side notices it: such an op waits for the ACK of our 200.
+    pub fn is_heard(&self) -> bool {
+        match self {
+            Op::Agent(_)
+            | Op::Play { .. }
+            | Op::Say { .. }
+            | Op::Gather(_)
+            | Op::Bridge(_)
+            | Op::Echo
+            | Op::Tone { .. }
+            | Op::Reject { .. }
+            | Op::Hangup(_) => true,
+            Op::Answer
+            | Op::Ring
+            | Op::EarlyMedia
+            | Op::Record(_)
+            | Op::Set { .. }
+            | Op::Unset { .. }
+            | Op::Goto { .. }
+            | Op::Sleep(_)
+            | Op::Log { .. } => false,
+        }
+    }
+
     /// True when the call machine waits for something after it.
     pub fn waits(&self) -> bool {
         match self {
