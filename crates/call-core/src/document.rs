@@ -17,14 +17,16 @@ pub use fault::{Fault, Severity};
 pub use node::{Entry, Node, Origin, Value};
 pub use shape::{Complaint, FormatCheck, Hint, Shape};
 
+use std::fmt;
+
 use node::node_from;
 use serde::de::DeserializeOwned;
 
 /// Largest file that is read, in bytes. Operators write a few kilobytes; a megabyte is a mistake.
 pub const MAX_FILE_BYTES: usize = 1 << 20;
 
-/// A file's name as shown in faults, and its text.
-#[derive(Debug, Clone)]
+/// A file's name as shown in faults, and its text. Debug output leaves the text out: it may hold secrets.
+#[derive(Clone)]
 pub struct SourceFile {
     /// Path as the operator knows it, for example `dialplans/public.toml`.
     pub name: String,
@@ -32,11 +34,23 @@ pub struct SourceFile {
     pub text: String,
 }
 
-/// One parsed TOML file.
-#[derive(Debug, Clone)]
+/// One parsed TOML file. Debug output shows its name alone: it may hold secrets.
+#[derive(Clone)]
 pub struct Document {
     source: SourceFile,
     root: Node,
+}
+
+impl fmt::Debug for SourceFile {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "SourceFile({})", self.name)
+    }
+}
+
+impl fmt::Debug for Document {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "Document({})", self.source.name)
+    }
 }
 
 impl Document {

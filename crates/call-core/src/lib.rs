@@ -1,10 +1,11 @@
 //! call-core
+
 pub mod brain;
-pub mod pipeline;
-pub mod ledger;
-pub mod dialplan;
-pub mod document;
-pub mod length;
-pub mod turn;
 pub mod call;
+pub mod dialplan;
 pub mod digits;
+pub mod document;
+pub mod ledger;
+pub mod length;
+pub mod pipeline;
+pub mod turn;

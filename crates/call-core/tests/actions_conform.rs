@@ -196,3 +196,19 @@ fn every_example_runs_as_a_call_to_exactly_one_record() {
         assert_eq!((records, facts), (1, 1), "{}: {effects:?}", row.name);
     }
 }
+
+#[test]
+fn the_operators_page_shows_every_action_with_its_example() {
+    let page = Path::new(env!("CARGO_MANIFEST_DIR")).join("../../dialplans/README.md");
+    let page = std::fs::read_to_string(page).unwrap();
+    for row in &ALL {
+        assert!(
+            page.contains(&format!("| `{}` | `{}` |", row.name, row.example)),
+            "{}",
+            row.name
+        );
+    }
+    for name in LATER {
+        assert!(page.contains(&format!("`{name}`")), "{name}");
+    }
+}

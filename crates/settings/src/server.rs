@@ -1,5 +1,6 @@
 //! `sidetone.toml`: what a node is and where its things lie.
 
+use std::fmt;
 use std::net::{IpAddr, Ipv4Addr, SocketAddr};
 use std::path::PathBuf;
 use std::time::Duration;
@@ -94,7 +95,7 @@ pub struct Data {
 }
 
 /// REST and console.
-#[derive(Debug, Clone, Deserialize, JsonSchema)]
+#[derive(Clone, Deserialize, JsonSchema)]
 #[serde(deny_unknown_fields, default)]
 pub struct Http {
     /// Address.
@@ -256,6 +257,15 @@ impl Default for Http {
             bind: loopback(8080),
             database: String::new(),
         }
+    }
+}
+
+// The database's URL may hold a password.
+impl fmt::Debug for Http {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("Http")
+            .field("bind", &self.bind)
+            .finish_non_exhaustive()
     }
 }
 

@@ -29,7 +29,7 @@ pub(super) fn dialplans(files: &[SourceFile], known: &Known) -> (Option<Dialplan
     let shape = file::shape();
     let parts: Vec<Part> = files
         .iter()
-        .filter_map(|source| read(source, &shape, &mut faults))
+        .filter_map(|source| read(source, shape, &mut faults))
         .collect();
     let mut by_context: BTreeMap<String, Vec<Part>> = BTreeMap::new();
     for part in parts {

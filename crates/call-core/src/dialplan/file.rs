@@ -2,6 +2,7 @@
 
 use std::borrow::Cow;
 use std::collections::BTreeMap;
+use std::sync::OnceLock;
 
 use schemars::generate::SchemaSettings;
 use schemars::{JsonSchema, Schema, SchemaGenerator, json_schema};
@@ -172,8 +173,9 @@ pub fn schema() -> Schema {
 }
 
 /// The schema with its string formats and hints, ready to check documents.
-pub fn shape() -> Shape {
-    Shape::new(schema(), &hints(), &FORMATS)
+pub fn shape() -> &'static Shape {
+    static SHAPE: OnceLock<Shape> = OnceLock::new();
+    SHAPE.get_or_init(|| Shape::new(schema(), &hints(), &FORMATS))
 }
 
 const FORMATS: [FormatCheck; 13] = [

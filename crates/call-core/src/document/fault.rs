@@ -125,7 +125,7 @@ pub(super) fn is_sensitive(key: &str) -> bool {
     SENSITIVE.iter().any(|word| key.ends_with(word))
 }
 
-/// The line with quoted values of sensitive keys starred out, same length.
+/// The line with quoted values of sensitive keys and passwords inside of URLs starred out, same length.
 fn starred(line: &str) -> String {
     let mut out = String::with_capacity(line.len());
     let mut hide_until: Option<char> = None;
@@ -144,7 +144,33 @@ fn starred(line: &str) -> String {
             }
         }
     }
-    out
+    without_url_password(&out)
+}
+
+/// `postgres://user:password@host` → `postgres://user:********@host`.
+fn without_url_password(line: &str) -> String {
+    let Some((head, rest)) = line.split_once("://") else {
+        return line.to_owned();
+    };
+    let end = rest.find(['/', '"', '\'', ' ']).unwrap_or(rest.len());
+    let (authority, tail) = rest.split_at(end);
+    let hidden = authority.rsplit_once('@').and_then(|(login, host)| {
+        let (user, password) = login.split_once(':')?;
+        Some(format!(
+            "{user}:{}@{host}",
+            "*".repeat(password.chars().count())
+        ))
+    });
+    let tail = without_url_password(tail);
+    format!(
+        "{head}://{}{tail}",
+        hidden.unwrap_or_else(|| authority.to_owned())
+    )
+}
+
+/// True for a text that may carry a password.
+pub(super) fn may_hold_password(text: &str) -> bool {
+    text.contains("://") && text.contains('@')
 }
 
 fn follows_sensitive_key(before: &str) -> bool {
@@ -152,4 +178,44 @@ fn follows_sensitive_key(before: &str) -> bool {
     before
         .strip_suffix('=')
         .is_some_and(|key| is_sensitive(key.trim_end()))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn secrets_are_starred_at_their_length() {
+        let cases = [
+            ("key = \"abc\"", "key = \"***\""),
+            (
+                "{ password = 'x', user = 'y' }",
+                "{ password = '*', user = 'y' }",
+            ),
+            (
+                "database = \"postgres://me:pw@db/x\"",
+                "database = \"postgres://me:**@db/x\"",
+            ),
+            (
+                "a = \"http://u:p@h\", b = \"http://v:qq@h\"",
+                "a = \"http://u:*@h\", b = \"http://v:**@h\"",
+            ),
+            ("url = \"http://h/a@b\"", "url = \"http://h/a@b\""),
+            (
+                "listen = [\"udp://127.0.0.1:5060\"]",
+                "listen = [\"udp://127.0.0.1:5060\"]",
+            ),
+        ];
+        for (line, shown) in cases {
+            assert_eq!(starred(line), shown);
+        }
+    }
+
+    #[test]
+    fn places_count_characters_not_bytes() {
+        assert_eq!(position("é = 1\nüü = 2", 0), (1, 1));
+        assert_eq!(position("é = 1\nüü = 2", "é = 1\nüü".len()), (2, 3));
+        assert_eq!(position("x", 99), (1, 2), "beyond the end");
+        assert_eq!(position("é", 1), (1, 1), "inside a character");
+    }
 }

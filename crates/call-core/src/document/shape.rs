@@ -6,7 +6,7 @@
 
 use serde_json::Value as Json;
 
-use super::fault::is_sensitive;
+use super::fault::{is_sensitive, may_hold_password};
 use super::{Document, Entry, Fault, Node, Origin, Value};
 
 /// Checks a string beyond its type: the JSON Schema `format` and the check.
@@ -309,7 +309,8 @@ impl Walk<'_> {
         let Err(Complaint { message, hint }) = check(text) else {
             return;
         };
-        let show = message.starts_with("expected") && !is_sensitive(key);
+        let show =
+            message.starts_with("expected") && !is_sensitive(key) && !may_hold_password(text);
         let message = if show {
             format!("{message}, found {text:?}")
         } else {
