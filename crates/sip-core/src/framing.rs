@@ -145,8 +145,8 @@ impl StreamFramer {
     fn keep_alive(&mut self) -> Option<Frame> {
         let (frame, length) = match self.buffer.as_ref() {
             [b'\r', b'\n', b'\r', b'\n', ..] => (Frame::Ping, 4),
-            // A lone CR may be the start of more.
-            [b'\r', b'\n', b'\r'] | [b'\r'] => return None,
+            // May be the start of a ping: a pong can wait, nothing is done about it.
+            [b'\r', b'\n', b'\r'] | [b'\r', b'\n'] | [b'\r'] => return None,
             [b'\r', b'\n', ..] => (Frame::Pong, 2),
             _ => return None,
         };

@@ -65,6 +65,9 @@ impl Draft {
     }
 
     fn text(&mut self, bytes: &[u8]) {
+        if !bytes.contains(&b'\r') && !bytes.contains(&b'\n') {
+            return self.out.extend_from_slice(bytes);
+        }
         self.out.extend(bytes.iter().map(|byte| match byte {
             b'\r' | b'\n' => b' ',
             _ => *byte,

@@ -528,12 +528,22 @@ fn leading_line_ends(bytes: &[u8]) -> usize {
         * 2
 }
 
+/// The place of `needle`, which ends in LF and holds at least a CR before it. Looking for LF first is what makes it quick.
 pub(crate) fn find(bytes: &[u8], needle: &[u8]) -> Option<usize> {
-    bytes
-        .windows(needle.len())
-        .position(|window| window == needle)
+    let mut from = 0;
+    loop {
+        let line_end = bytes.get(from..)?.iter().position(|byte| *byte == b'\n')?;
+        let end = from + line_end + 1;
+        let start = end.checked_sub(needle.len());
+        if let Some(start) = start
+            && bytes.get(start..end) == Some(needle)
+        {
+            return Some(start);
+        }
+        from = end;
+    }
 }
 
 fn has_bare_line_end(text: &[u8]) -> bool {
-    text.iter().any(|byte| *byte == b'\r' || *byte == b'\n')
+    text.contains(&b'\r') || text.contains(&b'\n')
 }
