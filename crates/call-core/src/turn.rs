@@ -365,6 +365,14 @@ impl TurnMachine {
         if floor == Floor::Quiet && self.floor != Floor::Quiet {
             self.quiet_since_ms = now_ms;
         }
+        if floor
+            == (Floor::Speaking {
+                interruptible: false,
+            })
+            && self.overlap.paused_ms.is_some()
+        {
+            self.resume(now_ms);
+        }
         let begins = matches!(floor, Floor::Speaking { .. })
             && !matches!(self.floor, Floor::Speaking { .. });
         if begins || !matches!(floor, Floor::Speaking { .. }) {
@@ -437,7 +445,13 @@ impl TurnMachine {
         }
         self.pending
             .push(Stretch::open(start_ms, self.interruptible()));
-        if self.interruptible() && self.overlap.onset_ms.is_none() {
+        // A pause that began before this speech belongs to the one before it, and so does its onset.
+        let continues = self.overlap.onset_ms.is_some()
+            && self
+                .overlap
+                .paused_ms
+                .is_some_and(|at_ms| at_ms <= start_ms);
+        if self.interruptible() && !continues {
             self.overlap.onset_ms = Some(start_ms);
         }
     }

@@ -134,7 +134,7 @@ impl Call {
                 Word::Silent => ("—".to_owned(), vec![]),
                 Word::Spoken { gap, samples } => (
                     format!("u{}w{nth}", id.0),
-                    vec![at + gap..at + gap + samples],
+                    std::iter::once(at + gap..at + gap + samples).collect(),
                 ),
                 Word::Price { first, second } => (
                     "$12.50".to_owned(),

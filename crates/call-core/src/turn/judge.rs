@@ -15,6 +15,9 @@ const OPEN_LIMIT_MS: u64 = 60_000;
 /// Speech over the agent counts as interruption by its length alone only so much beyond
 /// `barge_in_confirm_ms`: the gate learns of a silence late, and the first words tell more.
 const CONFIRM_SLACK_MS: u64 = 400;
+/// The same while the agent stands still: waiting costs nothing then, and a long "mm-hmm" with the
+/// gate's delay takes about so much.
+const HELD_SLACK_MS: u64 = 700;
 /// A pause is held this long for the words of speech that has ended.
 const HOLD_LIMIT_MS: u64 = 800;
 /// Words of a Partial that confirm an interruption (a Final needs one).
@@ -169,7 +172,12 @@ impl TurnMachine {
         }
         let onset_ms = self.overlap.onset_ms.unwrap_or(open.start_ms());
         let confirm_ms = onset_ms + u64::from(self.config.barge_in_confirm_ms);
-        let by_length = Verdict::at(confirm_ms + CONFIRM_SLACK_MS, now_ms, Action::Interrupt);
+        let slack_ms = if self.overlap.paused_ms.is_some() {
+            HELD_SLACK_MS
+        } else {
+            CONFIRM_SLACK_MS
+        };
+        let by_length = Verdict::at(confirm_ms + slack_ms, now_ms, Action::Interrupt);
         by_length.or(|| match self.overlap {
             Overlap {
                 paused_ms: Some(_),
