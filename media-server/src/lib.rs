@@ -1,1 +1,32 @@
-//! media-server
+//! The switch: sockets, actors, supervision – as little thinking as possible.
+//!
+//! Decisions are made in the pure cores (`sip-core`, `media-core`, `call-core`); the actors here
+//! feed them and carry out what they want. [`node`] draws the tree.
+
+pub mod agent;
+pub mod call;
+pub mod calls;
+pub mod cli;
+pub mod clock;
+pub mod ctl;
+pub mod dialog;
+pub mod dialog_book;
+pub mod dossier;
+pub mod duplex;
+pub mod entropy;
+pub mod hearing;
+pub mod http;
+pub mod journal;
+pub mod leg;
+pub mod listener;
+pub mod media;
+pub mod metrics;
+pub mod mouth;
+pub mod node;
+pub mod office;
+pub mod phone;
+pub mod profile;
+pub mod services;
+pub mod stub;
+pub mod wav;
+pub mod wire;

@@ -1,1 +1,8 @@
-fn main() {}
+//! `media-server`: the switch and its tools. See `media-server --help`.
+
+use std::process::ExitCode;
+
+fn main() -> ExitCode {
+    egress::tls::install();
+    media_server::cli::run()
+}

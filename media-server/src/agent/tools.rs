@@ -1,0 +1,88 @@
+//! The tools an agent may run: beside the audio, each with its idempotency key.
+
+use call_core::brain::{ToolOutcome, ToolRequest};
+use model::booking::{BookingOutcome, BookingRequest};
+use ractor::ActorRef;
+use serde_json::Value;
+use tokio::time::Instant;
+
+use super::{Args, Msg, Wish};
+
+/// Runs one tool as a task; the result comes back as a message, the fact goes to the record.
+pub(super) fn run(me: &ActorRef<Msg>, args: &Args, request: ToolRequest) {
+    let (me, args) = (me.clone(), args.clone());
+    tokio::spawn(async move {
+        let begun = Instant::now();
+        let outcome = one(&args, &request).await;
+        (args.wishes)(Wish::Tool {
+            name: request.name.clone(),
+            key: key_of(&args, &request),
+            outcome: outcome.clone(),
+            took: begun.elapsed(),
+        });
+        let _ = me.cast(Msg::ToolDone(request.id, outcome));
+    });
+}
+
+/// `call/turn/tool`: the same run keeps its key across retries and restarts of the agent.
+fn key_of(args: &Args, request: &ToolRequest) -> String {
+    format!("{}/{}/{}", args.call, request.id.0, request.name)
+}
+
+async fn one(args: &Args, request: &ToolRequest) -> ToolOutcome {
+    if !args.published.config.tools.contains(&request.name) {
+        return failed(format!("the agent was not granted '{}'", request.name));
+    }
+    match request.name.as_str() {
+        "book_table" => book(args, request).await,
+        other => failed(format!("there is no tool '{other}'")),
+    }
+}
+
+async fn book(args: &Args, request: &ToolRequest) -> ToolOutcome {
+    let booking = match booking(args, request) {
+        Ok(booking) => booking,
+        Err(why) => return failed(why),
+    };
+    match args.office.book(&booking).await {
+        Ok(outcome) => answer(&outcome),
+        Err(error) => failed(error.to_string()),
+    }
+}
+
+fn answer(outcome: &BookingOutcome) -> ToolOutcome {
+    match serde_json::to_value(outcome) {
+        Ok(value) => ToolOutcome::Ok(value),
+        Err(error) => failed(error.to_string()),
+    }
+}
+
+/// Identity comes from the call; only time, party and phone from the caller's words.
+fn booking(args: &Args, request: &ToolRequest) -> Result<BookingRequest, String> {
+    let field = |name: &str| request.arguments.get(name);
+    let text = |name: &str| field(name).and_then(Value::as_str).map(str::to_owned);
+    let party = field("party_size").and_then(Value::as_u64);
+    let script = match &args.published.config.brain {
+        model::BrainConfig::Script(script) => script.booking.as_ref(),
+        model::BrainConfig::Llm(_) | model::BrainConfig::Echo => None,
+    };
+    Ok(BookingRequest {
+        idempotency_key: key_of(args, request),
+        tenant: args.published.tenant,
+        agent: args.published.agent.id,
+        agent_version: args.published.agent.version,
+        call: args.call,
+        resource: script.map_or_else(|| "tables".into(), |b| b.resource.clone()),
+        starts_local: text("starts_local").ok_or("starts_local is missing")?,
+        party_size: party
+            .and_then(|n| u32::try_from(n).ok())
+            .ok_or("party_size is missing")?,
+        phone: text("phone")
+            .or_else(|| args.context.caller_number.clone())
+            .unwrap_or_default(),
+    })
+}
+
+fn failed(why: impl Into<String>) -> ToolOutcome {
+    ToolOutcome::Failed { why: why.into() }
+}

@@ -1,0 +1,366 @@
+//! The Call actor: one conversation.
+//!
+//! Supervised by Calls, which never restarts it. Supervises its Dialogs, its Leg and its Agent:
+//! a Dialog is rebuilt from its seed, a Leg is restarted once on the same seat, an Agent once with
+//! the conversation so far. Owns the call machine, the conversation ledger and the LegSeat, and
+//! carries out their effects. Dies of a fault of its own; its dossier and the dialog seeds are then
+//! enough for Calls to end the call properly.
+
+mod children;
+mod dial;
+mod ears;
+mod effects;
+mod facts;
+mod floor;
+mod media;
+pub(crate) use media::negotiated;
+mod prompts;
+mod speech;
+mod tags;
+
+use std::{collections::VecDeque, sync::Arc, time::Duration};
+
+use call_core::call::{Call, CallConfig, Effect, Incoming, Input, KillCause};
+use model::{EndReason, FactKind, Snapshot};
+use ractor::{Actor, ActorProcessingErr, ActorRef, SupervisionEvent};
+use sip_core::{dialog::DialogEvent, endpoint::NewInvite, value::Uri};
+use tokio::task::JoinHandle;
+
+use crate::{
+    agent, dialog, dossier::Dossier, hearing, leg, listener, mouth, profile::Profile,
+    services::Services, stub, wire::Wire,
+};
+use children::Children;
+use dial::Dialling;
+use media::Media;
+use speech::Speech;
+
+/// What a Call is told.
+pub enum Msg {
+    /// Our leg's dialog.
+    Dialog(DialogEvent),
+    /// A dialog of an outbound attempt.
+    Outbound {
+        /// Which attempt.
+        attempt: u32,
+        /// Which of its targets.
+        target: usize,
+        /// What happened.
+        event: DialogEvent,
+    },
+    /// `started` is on disk, or was refused.
+    Journaled(bool),
+    /// The caller's leg.
+    Leg(leg::Report),
+    /// The other party's leg, of a bridge.
+    OtherLeg(leg::Report),
+    /// The mouth.
+    Mouth(mouth::Report),
+    /// The hearing.
+    Hearing(hearing::Report),
+    /// The agent.
+    Agent(agent::Wish),
+    /// The stub agent's connection.
+    StubOpened(std::io::Result<stub::Connection>),
+    /// The stub agent hung up.
+    StubGone,
+    /// A prompt was read from disk.
+    PromptRead {
+        /// The plan's tag of it.
+        tag: u64,
+        /// 8 kHz PCM, or why not.
+        sound: Result<Arc<[i16]>, String>,
+        /// Play it again and again.
+        repeat: bool,
+    },
+    /// The recorder closed the file.
+    RecordingClosed(crate::media::RecordingReport),
+    /// The recording is safe on disk and queued for the office.
+    RecordingFiled(Result<FactKind, String>),
+    /// The agent's last words have had time to be heard.
+    AgentOver(Input),
+    /// Where an outbound target is, or why not.
+    Routed(dial::Routed),
+    /// The armed timer fired.
+    Wake,
+    /// Somebody ends it.
+    Kill(KillCause),
+    /// Test seam.
+    Fault(Fault),
+}
+
+/// Test seam: what to break in a live call.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Fault {
+    /// The next RTP parse panics.
+    Parse,
+    /// The next decode panics.
+    Decode,
+    /// The next playout tick panics.
+    Playout,
+    /// The Dialog actor panics.
+    Dialog,
+    /// The Leg actor panics.
+    LegActor,
+    /// The Agent actor panics.
+    Agent,
+    /// The Agent actor hangs for so long.
+    AgentHang(Duration),
+    /// This actor panics.
+    Call,
+}
+
+/// What a Call needs.
+pub struct Args {
+    /// Everything shared.
+    pub services: Arc<Services>,
+    /// Its facts.
+    pub dossier: Arc<Dossier>,
+    /// The profile it came over.
+    pub profile: Arc<Profile>,
+    /// The profile's sockets.
+    pub wire: Arc<Wire>,
+    /// The profile's listener.
+    pub listener: listener::Cell,
+    /// The INVITE.
+    pub invite: NewInvite,
+    /// When the listener had it.
+    pub received: Duration,
+}
+
+/// Everything of one conversation.
+pub struct State {
+    me: ActorRef<Msg>,
+    args: Args,
+    machine: Call,
+    inbox: VecDeque<Input>,
+    /// Effects that want sound, from before the leg was launched.
+    waiting: VecDeque<Effect>,
+    snapshot: Arc<Snapshot>,
+    children: Children,
+    media: Media,
+    speech: Speech,
+    hearing: Option<hearing::Hearing>,
+    floor: floor::Floor,
+    dialling: Dialling,
+    begun: bool,
+    over: bool,
+    armed: Option<(Duration, JoinHandle<()>)>,
+}
+
+impl State {
+    fn now(&self) -> Duration {
+        self.args.services.clock.now()
+    }
+
+    fn dossier(&self) -> &Dossier {
+        &self.args.dossier
+    }
+
+    fn services(&self) -> &Arc<Services> {
+        &self.args.services
+    }
+}
+
+/// The actor.
+pub struct CallActor;
+
+impl Actor for CallActor {
+    type Msg = Msg;
+    type State = State;
+    type Arguments = Args;
+
+    async fn pre_start(&self, me: ActorRef<Msg>, args: Args) -> Result<State, ActorProcessingErr> {
+        let mut state = fresh(me, args);
+        children::answer_invite(&mut state).await?;
+        Ok(state)
+    }
+
+    async fn handle(
+        &self,
+        _me: ActorRef<Msg>,
+        msg: Msg,
+        state: &mut State,
+    ) -> Result<(), ActorProcessingErr> {
+        match msg {
+            Msg::Dialog(event) => children::dialog_event(state, event).await?,
+            Msg::Outbound {
+                attempt,
+                target,
+                event,
+            } => dial::event(state, attempt, target, event).await?,
+            Msg::Routed(routed) => dial::routed(state, routed).await?,
+            Msg::Journaled(kept) => journaled(state, kept),
+            Msg::Leg(report) => media::leg_report(state, report),
+            Msg::OtherLeg(report) => dial::leg_report(state, report),
+            Msg::Mouth(report) => speech::mouth_report(state, report),
+            Msg::Hearing(report) => ears::report(state, report),
+            Msg::Agent(wish) => floor::wish(state, wish),
+            Msg::StubOpened(connection) => floor::stub_opened(state, connection),
+            Msg::StubGone => floor::stub_gone(state),
+            Msg::PromptRead { tag, sound, repeat } => prompts::read(state, tag, sound, repeat),
+            Msg::RecordingClosed(report) => media::recording_closed(state, report),
+            Msg::RecordingFiled(filed) => media::recording_filed(state, filed),
+            Msg::AgentOver(input) => state.inbox.push_back(input),
+            Msg::Wake => {
+                let now = state.now();
+                state.machine.handle_timeout(now);
+            }
+            Msg::Kill(cause) => state.inbox.push_back(Input::Kill(cause)),
+            Msg::Fault(fault) => inject(state, fault),
+        }
+        settle(state).await
+    }
+
+    async fn handle_supervisor_evt(
+        &self,
+        _me: ActorRef<Msg>,
+        event: SupervisionEvent,
+        state: &mut State,
+    ) -> Result<(), ActorProcessingErr> {
+        if let SupervisionEvent::ActorFailed(cell, error) = event {
+            children::failed(state, cell.get_id(), &error.to_string()).await?;
+            settle(state).await?;
+        }
+        Ok(())
+    }
+
+    async fn post_stop(
+        &self,
+        _me: ActorRef<Msg>,
+        state: &mut State,
+    ) -> Result<(), ActorProcessingErr> {
+        disarm(state);
+        Ok(())
+    }
+}
+
+fn fresh(me: ActorRef<Msg>, args: Args) -> State {
+    let services = &args.services;
+    let settings = services.settings.current();
+    let config = CallConfig {
+        wall_at_start: services.wall(),
+        limits: facts::limits(&settings.server.limits),
+    };
+    State {
+        machine: Call::new(config, settings.dialplans.clone()),
+        inbox: VecDeque::new(),
+        waiting: VecDeque::new(),
+        snapshot: services.snapshots.current(),
+        children: Children::default(),
+        media: Media::default(),
+        speech: Speech::default(),
+        hearing: None,
+        floor: floor::Floor::default(),
+        dialling: Dialling::default(),
+        begun: false,
+        over: false,
+        armed: None,
+        me,
+        args,
+    }
+}
+
+/// The dialog has a usable INVITE: the call begins.
+fn begin(state: &mut State) {
+    let request = &state.args.invite.request;
+    let headers = request.headers().iter();
+    let incoming = Incoming {
+        profile: state.args.profile.name.to_string(),
+        context: state.args.profile.settings.context.clone(),
+        trunk: trunk(state),
+        to: party(request.uri()),
+        from: party(request.from().uri()),
+        headers: headers.map(|h| (lossy(&h.name), lossy(&h.value))).collect(),
+    };
+    state.begun = true;
+    state.inbox.push_back(Input::Incoming(Box::new(incoming)));
+}
+
+fn trunk(state: &State) -> Option<String> {
+    let source = state.args.invite.flow.remote.ip();
+    state.args.profile.trunk_of(source)
+}
+
+fn lossy(bytes: impl AsRef<[u8]>) -> String {
+    String::from_utf8_lossy(bytes.as_ref()).into_owned()
+}
+
+/// The user part of a URI, or its host when it has none.
+pub fn party(uri: &Uri) -> String {
+    let host = || uri.host().map(ToString::to_string);
+    uri.user().or_else(host).unwrap_or_default()
+}
+
+fn journaled(state: &mut State, kept: bool) {
+    state.inbox.push_back(match kept {
+        true => Input::Journaled,
+        false => Input::JournalRefused,
+    });
+}
+
+/// Feeds the machine what has come up and carries out what it wants, until both are quiet.
+async fn settle(state: &mut State) -> Result<(), ActorProcessingErr> {
+    loop {
+        if let Some(effect) = state.machine.poll_effect() {
+            effects::carry_out(state, effect).await?;
+        } else if let Some(input) = state.inbox.pop_front() {
+            let now = state.now();
+            state.machine.handle(now, input);
+        } else {
+            break;
+        }
+    }
+    arm(state);
+    children::leave_when_done(state);
+    Ok(())
+}
+
+fn arm(state: &mut State) {
+    let wanted = state.machine.poll_timeout();
+    let current = state.armed.as_ref().filter(|(_, task)| !task.is_finished());
+    if wanted == current.map(|(at, _)| *at) {
+        return;
+    }
+    disarm(state);
+    if let Some(at) = wanted {
+        let (me, instant) = (state.me.clone(), state.args.services.clock.instant(at));
+        let task = tokio::spawn(async move {
+            tokio::time::sleep_until(instant).await;
+            let _ = me.cast(Msg::Wake);
+        });
+        state.armed = Some((at, task));
+    }
+}
+
+fn disarm(state: &mut State) {
+    if let Some((_, task)) = state.armed.take() {
+        task.abort();
+    }
+}
+
+fn inject(state: &mut State, fault: Fault) {
+    use media_core::leg::{Command, Fault as LegFault};
+    match fault {
+        Fault::Parse => media::command(state, Command::Fault(LegFault::PanicInParse)),
+        Fault::Decode => media::command(state, Command::Fault(LegFault::PanicInDecode)),
+        Fault::Playout => media::command(state, Command::Fault(LegFault::PanicInPlayout)),
+        Fault::Dialog => children::tell_dialog(state, dialog::Msg::Panic),
+        Fault::LegActor => media::tell_leg(state, leg::Msg::Panic),
+        Fault::Agent => floor::tell_agent(state, agent::Msg::Panic),
+        Fault::AgentHang(time) => floor::tell_agent(state, agent::Msg::Hang(time)),
+        Fault::Call => panic!("injected into the call"),
+    }
+}
+
+/// The conversation is over before the machine ever had it (the dialog refused the INVITE itself).
+fn refused_by_dialog(state: &mut State, status: Option<u16>) {
+    let reason = match status {
+        Some(488) => EndReason::NoCommonCodec,
+        Some(487) => EndReason::Cancelled,
+        _ => EndReason::BadRequest,
+    };
+    state.dossier().write(facts::started(state));
+    state.dossier().end(reason, status, None);
+    state.over = true;
+}

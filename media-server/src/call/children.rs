@@ -1,0 +1,197 @@
+//! The actors a Call supervises, and what it does when one of them breaks.
+
+use std::sync::Arc;
+
+use call_core::{
+    call::{Input, Unusable},
+    digits::{DigitEvent, Via},
+};
+use model::FactKind;
+use ractor::{Actor, ActorId, ActorProcessingErr, ActorRef};
+use sip_core::dialog::{DialogEvent, DialogInput, EndCause, Ended, EndedBy};
+
+use super::{Msg, State, begin, dial, floor, media, refused_by_dialog, speech};
+use crate::dialog::{self, DialogActor, Origin};
+
+/// A dialog that broke so often is not rebuilt again.
+const DIALOG_RESTARTS: u8 = 3;
+
+/// See the module. The Leg is with [`super::media::Media`], the Agent with [`super::floor`].
+#[derive(Default)]
+pub(super) struct Children {
+    dialog: Option<ActorRef<dialog::Msg>>,
+    dialog_args: Option<dialog::Args>,
+    dialog_restarts: u8,
+    dialog_over: bool,
+}
+
+/// Spawns the dialog that answers the INVITE.
+pub(super) async fn answer_invite(state: &mut State) -> Result<(), ActorProcessingErr> {
+    let me = state.me.clone();
+    let events: dialog::Events = Arc::new(move |event| drop(me.cast(Msg::Dialog(event))));
+    let services = state.services();
+    let args = dialog::Args {
+        origin: Origin::Invited(Box::new(state.args.invite.clone())),
+        config: state.args.profile.dialog_config(&state.args.invite.flow),
+        tokens: services.fork_tokens(),
+        profile: state.args.profile.name.clone(),
+        wire: state.args.wire.clone(),
+        listener: state.args.listener.clone(),
+        book: services.book.clone(),
+        dossier: state.args.dossier.clone(),
+        leg: 0,
+        clock: services.clock,
+        events,
+    };
+    spawn_dialog(state, args).await
+}
+
+async fn spawn_dialog(state: &mut State, args: dialog::Args) -> Result<(), ActorProcessingErr> {
+    state.children.dialog_args = Some(args.clone());
+    let spawned = Actor::spawn_linked(None, DialogActor, args, state.me.get_cell()).await;
+    let (dialog, _) = spawned?;
+    state.children.dialog = Some(dialog);
+    Ok(())
+}
+
+/// Tells our leg's dialog.
+pub(super) fn tell_dialog(state: &State, msg: dialog::Msg) {
+    if let Some(dialog) = &state.children.dialog {
+        let _ = dialog.cast(msg);
+    }
+}
+
+/// An input for our leg's dialog.
+pub(super) fn dialog_input(state: &State, input: DialogInput) {
+    tell_dialog(state, dialog::Msg::Input(Box::new(input)));
+}
+
+/// What our leg's dialog reports.
+pub(super) async fn dialog_event(
+    state: &mut State,
+    event: DialogEvent,
+) -> Result<(), ActorProcessingErr> {
+    match event {
+        DialogEvent::Invited { .. } => begin(state),
+        DialogEvent::Media(agreed) => media::agreed(state, &agreed).await?,
+        DialogEvent::Confirmed => state.inbox.push_back(Input::Acknowledged),
+        DialogEvent::Info { content_type, body } => info(state, &content_type, &body),
+        DialogEvent::AckTimeout => state.inbox.push_back(Input::AckTimeout),
+        DialogEvent::Ended(ended) => dialog_ended(state, &ended),
+        DialogEvent::Finished => {
+            state.children.dialog = None;
+            state.children.dialog_over = true;
+        }
+        DialogEvent::Answered
+        | DialogEvent::Ringing { .. }
+        | DialogEvent::EarlyMedia(_)
+        | DialogEvent::InfoDone { .. }
+        | DialogEvent::ReofferDone
+        | DialogEvent::ReofferFailed { .. } => {}
+    }
+    Ok(())
+}
+
+fn dialog_ended(state: &mut State, ended: &Ended) {
+    if !state.begun {
+        return refused_by_dialog(state, ended.status);
+    }
+    match (&ended.by, &ended.cause) {
+        (_, EndCause::Cancelled) => state.inbox.push_back(Input::Cancelled),
+        (_, EndCause::NoAck) => state.inbox.push_back(Input::AckTimeout),
+        (_, EndCause::NoMedia) => state.inbox.push_back(Input::Unusable(Unusable::BadOffer)),
+        (EndedBy::Remote, _) => state.inbox.push_back(Input::RemoteBye),
+        (EndedBy::Timeout | EndedBy::Transport, _) => state.inbox.push_back(Input::TransportLost),
+        (EndedBy::Local, _) => {}
+    }
+}
+
+/// RFC 6086 digits in the two spellings of the field: `application/dtmf-relay` and
+/// `application/dtmf`.
+fn info(state: &mut State, content_type: &[u8], body: &[u8]) {
+    let text = String::from_utf8_lossy(body);
+    let kind = String::from_utf8_lossy(content_type).to_ascii_lowercase();
+    let digit = match kind.split(';').next().map(str::trim) {
+        Some("application/dtmf-relay") => relay_digit(&text),
+        Some("application/dtmf") => text.trim().chars().next(),
+        _ => None,
+    };
+    let known = digit.map(|d| d.to_ascii_uppercase());
+    let known = known.filter(|d| matches!(d, '0'..='9' | '*' | '#' | 'A'..='D'));
+    if let Some(digit) = known {
+        let via = Via::Info;
+        speech::digit(state, DigitEvent { digit, via });
+    }
+}
+
+fn relay_digit(text: &str) -> Option<char> {
+    let mut lines = text.lines().filter_map(|line| line.split_once('='));
+    let (_, value) = lines.find(|(name, _)| name.trim().eq_ignore_ascii_case("signal"))?;
+    value.trim().chars().next()
+}
+
+/// One of our actors panicked.
+pub(super) async fn failed(
+    state: &mut State,
+    who: ActorId,
+    why: &str,
+) -> Result<(), ActorProcessingErr> {
+    let is_dialog = state
+        .children
+        .dialog
+        .as_ref()
+        .is_some_and(|d| d.get_id() == who);
+    if is_dialog {
+        dialog_failed(state, why).await
+    } else if media::is_leg(state, who) {
+        media::leg_failed(state, why).await
+    } else if floor::is_agent(state, who) {
+        floor::agent_failed(state, why).await
+    } else {
+        dial::child_failed(state, who, why);
+        Ok(())
+    }
+}
+
+/// Builds the successor from the last seed: the call goes on, the wire gets what it is owed.
+async fn dialog_failed(state: &mut State, why: &str) -> Result<(), ActorProcessingErr> {
+    restarted(state, "dialog");
+    let id = &state.args.invite.dialog_id;
+    let seed = state.services().book.seed(id);
+    let args = state.children.dialog_args.clone();
+    state.children.dialog_restarts += 1;
+    let (Some(seed), Some(mut args)) = (seed, args) else {
+        return lose_dialog(state);
+    };
+    if state.children.dialog_restarts > DIALOG_RESTARTS {
+        return lose_dialog(state);
+    }
+    let why = why.to_owned();
+    state.dossier().write(FactKind::DialogRestarted { why });
+    // The machine that broke may have used up some of its tokens: never the same branch twice.
+    args.tokens = state.services().fork_tokens();
+    args.origin = Origin::Resumed(Box::new(seed));
+    spawn_dialog(state, args).await
+}
+
+fn lose_dialog(state: &mut State) -> Result<(), ActorProcessingErr> {
+    let id = state.args.invite.dialog_id.clone();
+    state.services().book.remove(&id);
+    state.children.dialog = None;
+    state.children.dialog_over = true;
+    state.inbox.push_back(Input::TransportLost);
+    Ok(())
+}
+
+/// Counts a restart.
+pub(super) fn restarted(state: &State, actor: &str) {
+    let restarts = &state.services().metrics.restarts;
+    restarts.with_label_values(&[actor]).inc();
+}
+
+/// The record is filed and no dialog has anything left to say: the Call may go.
+pub(super) fn leave_when_done(state: &State) {
+    if state.over && state.children.dialog_over && dial::is_quiet(state) {
+        state.me.stop(None);
+    }
+}

@@ -1,0 +1,108 @@
+//! Where the call machine's decisions become deeds: one arm per effect.
+
+use call_core::{
+    call::{Effect, Ending, Input},
+    dialplan::action::AgentSource,
+};
+use ractor::ActorProcessingErr;
+use sip_core::{
+    dialog::{DialogInput, Refusal},
+    value::Reason,
+};
+
+use super::{State, children, dial, facts, floor, media, prompts, speech};
+
+/// Carries out one effect. Effects that want sound wait until the leg is there.
+pub(super) async fn carry_out(state: &mut State, effect: Effect) -> Result<(), ActorProcessingErr> {
+    if media::must_wait(state, &effect) {
+        state.waiting.push_back(effect);
+        return Ok(());
+    }
+    match effect {
+        Effect::Lookup { number } => floor::lookup(state, &number),
+        Effect::Journal(fact) => facts::journal(state, fact),
+        Effect::Ring => children::dialog_input(state, DialogInput::Ring),
+        Effect::EarlyMedia => media::progress(state),
+        Effect::Answer => media::answer(state),
+        Effect::Reject {
+            status,
+            reason,
+            retry_after_s,
+        } => reject(state, status, reason.as_deref(), retry_after_s),
+        Effect::Hangup { q850 } => hang_up(state, q850),
+        Effect::PrepareAgent { agent } => floor::prepare(state, agent).await?,
+        Effect::StartAgent { agent, start } => floor::start(state, agent, start).await?,
+        Effect::StopAgent => floor::stop(state),
+        Effect::AgentDigit { digit } => floor::digit(state, digit),
+        Effect::Play {
+            tag,
+            source,
+            repeat,
+        } => prompts::play(state, tag, &source, repeat),
+        Effect::Say { tag, text, voice } => speech::say(state, tag, &text, voice),
+        Effect::StopPlayout => speech::cut(state),
+        Effect::Record(spec) => media::record(state, &spec),
+        Effect::StopRecord => media::tell_leg(state, crate::leg::Msg::StopRecording),
+        Effect::Mask(masked) => speech::mask(state, masked),
+        Effect::Mode(mode) => media::mode(state, &mode),
+        Effect::Dial {
+            attempt,
+            targets,
+            ring_for,
+            from,
+        } => dial::begin(state, attempt, targets, ring_for, from),
+        Effect::CancelDial { .. } => dial::cancel(state),
+        Effect::Join { .. } => dial::join(state),
+        Effect::Unjoin => dial::unjoin(state),
+        Effect::Log { text } => tracing::info!(call_id = %state.dossier().call(), "{text}"),
+        Effect::CloseMedia => media::close(state),
+        Effect::Ended(ending) => end(state, &ending),
+    }
+    Ok(())
+}
+
+/// The leg has been launched: what waited for it.
+pub(super) async fn carry_out_waiting(state: &mut State) -> Result<(), ActorProcessingErr> {
+    while let Some(effect) = state.waiting.pop_front() {
+        Box::pin(carry_out(state, effect)).await?;
+    }
+    Ok(())
+}
+
+fn reject(state: &State, status: u16, reason: Option<&str>, retry_after_s: Option<u32>) {
+    let mut refusal = Refusal::new(status);
+    refusal.retry_after_s = retry_after_s;
+    if let Some(text) = reason {
+        tracing::info!(call_id = %state.dossier().call(), status, "rejected: {text}");
+    }
+    children::dialog_input(state, DialogInput::Reject(refusal));
+}
+
+fn hang_up(state: &State, q850: u8) {
+    let reason = Some(Reason::q850(q850.into(), facts::q850_text(q850)));
+    children::dialog_input(state, DialogInput::Hangup { reason });
+}
+
+fn end(state: &mut State, ending: &Ending) {
+    let (reason, q850) = (ending.reason, Some(ending.q850));
+    state.dossier().end(reason, ending.sip_status, q850);
+    let call = state.dossier().call();
+    state.services().calls.remove(call);
+    state.over = true;
+    floor::stop(state);
+    media::drop_seat(state);
+}
+
+/// Whether an agent source hears through the leg's recogniser tap.
+pub(super) fn listens(agent: &AgentSource) -> bool {
+    match agent {
+        AgentSource::Named(_) | AgentSource::Listen => true,
+        AgentSource::Stub | AgentSource::StubLocal => false,
+    }
+}
+
+/// The machine's name for "it cannot be done".
+pub(super) fn agent_failed(state: &mut State, reason: impl Into<String>) {
+    let reason = reason.into();
+    state.inbox.push_back(Input::AgentFailed { reason });
+}

@@ -1,0 +1,147 @@
+//! From the machines' words to the record's.
+
+use call_core::{
+    call::{CallFact, Limits},
+    dialplan::action::AgentSource,
+};
+use media_core::leg::LegStats;
+use model::{
+    FactKind,
+    fact::{Channel, Direction, MediaStats, Started},
+};
+
+use super::{Msg, State, floor};
+
+/// Writes what the call machine wants written. `started` and `answered` are filled up with what
+/// only the call knows; the end is written with the record itself.
+pub(super) fn journal(state: &mut State, fact: CallFact) {
+    let kind = match fact {
+        CallFact::Started => return begin(state),
+        CallFact::Routed { route } => FactKind::Routed { route },
+        CallFact::Ringing => FactKind::Ringing,
+        CallFact::EarlyMedia => FactKind::EarlyMedia,
+        CallFact::Answered { .. } => return answered(state),
+        CallFact::AckConfirmed => FactKind::AckConfirmed,
+        CallFact::AgentFailed { reason } => FactKind::ProviderTrouble {
+            role: "agent".into(),
+            provider: agent_name(state),
+            what: reason,
+        },
+        CallFact::Digit { digit } => FactKind::Digit { digit },
+        CallFact::Bridged { target } => FactKind::Bridged { target },
+        CallFact::Logged { line } => FactKind::Logged { line },
+        // Written where more is known: when the agent, the recorder and the end really came.
+        CallFact::AgentStarted { agent } => return agent_started(state, &agent),
+        CallFact::RecordingStarted { .. } | CallFact::Ended(_) => return,
+    };
+    state.dossier().write(kind);
+}
+
+/// The first fact; no 2xx leaves before it is on the disk.
+fn begin(state: &State) {
+    let written = state.dossier().write_through(started(state));
+    let me = state.me.clone();
+    tokio::spawn(async move {
+        let kept = written.await.is_ok();
+        let _ = me.cast(Msg::Journaled(kept));
+    });
+}
+
+/// `started` as far as it is known.
+pub(super) fn started(state: &State) -> FactKind {
+    let request = &state.args.invite.request;
+    let bound = floor::bound(state);
+    FactKind::Started(Started {
+        tenant: bound.map(|published| published.tenant),
+        direction: Direction::Inbound,
+        channel: Channel::Sip,
+        from: super::party(request.from().uri()),
+        to: super::party(request.uri()),
+        profile: state.args.profile.name.to_string(),
+        trunk: super::trunk(state),
+        sip_call_id: super::lossy(request.call_id()),
+        agent: bound.map(|published| published.agent.clone()),
+        revision: state.snapshot.revision,
+    })
+}
+
+/// 200 was sent. The record wants the codec too, which the dialog tells a moment later (with a
+/// delayed offer: when the ACK brings it).
+fn answered(state: &mut State) {
+    let setup = state.now().saturating_sub(state.args.received);
+    let setup_ms = u64::try_from(setup.as_millis()).unwrap_or(u64::MAX);
+    state.media.answered = Some(setup_ms);
+    if state.media.is_up() {
+        write_answered(state);
+    }
+}
+
+/// Writes `answered` once.
+pub(super) fn write_answered(state: &mut State) {
+    if let Some(setup_ms) = state.media.answered.take() {
+        let codec = state.media.codec().unwrap_or_default().to_owned();
+        state
+            .dossier()
+            .write(FactKind::Answered { codec, setup_ms });
+    }
+}
+
+/// A named agent writes its own fact, with its version; the others are named here.
+fn agent_started(state: &State, agent: &AgentSource) {
+    let line = match agent {
+        AgentSource::Named(_) => return,
+        AgentSource::Listen => "listening",
+        AgentSource::Stub => "stub agent",
+        AgentSource::StubLocal => "local stub agent",
+    };
+    let line = line.to_owned();
+    state.dossier().write(FactKind::Logged { line });
+}
+
+fn agent_name(state: &State) -> String {
+    let bound = floor::bound(state);
+    bound.map_or_else(String::new, |published| published.agent.slug.clone())
+}
+
+/// The server file's limits as the call machine takes them.
+pub(super) fn limits(settings: &settings::Limits) -> Limits {
+    Limits {
+        prepare: settings.prepare,
+        ringing: settings.ring_for,
+        duration: settings.max_duration,
+        ..Limits::default()
+    }
+}
+
+/// The leg's counters as the record takes them.
+pub(super) fn media(stats: &LegStats) -> MediaStats {
+    MediaStats {
+        packets_in: stats.jitter.received,
+        packets_out: stats.packets_out,
+        lost: stats.jitter.lost,
+        late: stats.jitter.late,
+        duplicate: stats.jitter.duplicate,
+        reordered: stats.jitter.reordered,
+        concealed: stats.jitter.concealed,
+        jitter_delay_ms: stats.mean_delay_ms as f32,
+        ring_drops: stats.ring_drops,
+    }
+}
+
+/// Q.850's words for the causes we send.
+pub(super) fn q850_text(cause: u8) -> &'static str {
+    match cause {
+        1 => "unallocated number",
+        16 => "normal call clearing",
+        17 => "user busy",
+        18 => "no user responding",
+        19 => "no answer",
+        21 => "call rejected",
+        31 => "normal, unspecified",
+        34 | 42 => "congestion",
+        41 => "temporary failure",
+        88 => "incompatible destination",
+        102 => "recovery on timer expiry",
+        _ => "unspecified",
+    }
+}

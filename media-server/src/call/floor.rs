@@ -1,0 +1,449 @@
+//! Who has the floor: the agent of the call, whatever kind it is.
+//!
+//! A named agent is an Agent actor with a Brain; `listen` is hearing alone; the stub agents take
+//! the leg's rings for themselves.
+
+use std::sync::Arc;
+
+use call_core::{
+    brain::{BrainEffect, BrainInput, BrainNote, CallContext, EndWish, ToolOutcome, UtteranceId},
+    call::{AgentEnd, AgentStart, Input},
+    dialplan::{Binding, action::AgentSource},
+    pipeline::EchoBrain,
+};
+use local_speech::EarsConfig;
+use media_core::{frame::Rate, leg::Command, playout::Tag};
+use model::{
+    FactKind,
+    agent::{PublishedAgent, VoiceConfig},
+};
+use ractor::{Actor, ActorId, ActorProcessingErr, ActorRef};
+
+use super::{Msg, State, children, ears, effects, media, speech, tags::Origin};
+use crate::{
+    agent::{self, Agent, Wish},
+    clock,
+    duplex::Duplex,
+    stub::{Connection, Stub},
+};
+
+/// A Brain that broke so often is given up.
+const AGENT_RESTARTS: u8 = 1;
+
+/// See the module.
+#[derive(Default)]
+pub(super) struct Floor {
+    bound: Option<Arc<PublishedAgent>>,
+    published: Option<Arc<PublishedAgent>>,
+    agent: Option<ActorRef<agent::Msg>>,
+    restarts: u8,
+    started: bool,
+    ending: Option<(EndWish, Option<Tag>)>,
+    connection: Option<Connection>,
+    stub: Option<Stub>,
+    duplex: Option<Duplex>,
+}
+
+/// Which agent a number known to the office reaches, in the version that counts for this call.
+pub(super) fn lookup(state: &mut State, number: &str) {
+    let found = state.snapshot.agent_for_number(number);
+    let bound = found.map(|(_, published)| Arc::new(published.clone()));
+    let binding = bound.as_ref().map(|published| Binding {
+        agent: format!("{}/{}", published.tenant_slug, published.agent.slug),
+        record: published.config.record,
+    });
+    state.floor.bound = bound;
+    state.inbox.push_back(Input::Resolved(binding));
+}
+
+/// The agent of the call so far, for the record.
+pub(super) fn bound(state: &State) -> Option<&Arc<PublishedAgent>> {
+    state
+        .floor
+        .published
+        .as_ref()
+        .or(state.floor.bound.as_ref())
+}
+
+/// Warms an agent while the phone rings.
+pub(super) async fn prepare(
+    state: &mut State,
+    agent: AgentSource,
+) -> Result<(), ActorProcessingErr> {
+    match agent {
+        AgentSource::Named(name) => prepare_named(state, &name).await?,
+        AgentSource::Listen | AgentSource::StubLocal => state.inbox.push_back(Input::AgentReady),
+        AgentSource::Stub => connect_stub(state),
+    }
+    Ok(())
+}
+
+async fn prepare_named(state: &mut State, name: &str) -> Result<(), ActorProcessingErr> {
+    let Some(published) = find(state, name) else {
+        effects::agent_failed(state, format!("there is no published agent '{name}'"));
+        return Ok(());
+    };
+    state.floor.published = Some(published.clone());
+    if matches!(published.config.brain, model::BrainConfig::Echo) {
+        state.inbox.push_back(Input::AgentReady);
+        return Ok(());
+    }
+    spawn(state).await
+}
+
+/// The bound version first: the call keeps what its number pins.
+fn find(state: &State, name: &str) -> Option<Arc<PublishedAgent>> {
+    let (tenant, slug) = name.split_once('/')?;
+    let bound = state.floor.bound.clone();
+    let same = |p: &Arc<PublishedAgent>| p.tenant_slug == tenant && p.agent.slug == slug;
+    bound.filter(same).or_else(|| {
+        let latest = state.snapshot.agent_by_name(tenant, slug);
+        latest.map(|published| Arc::new(published.clone()))
+    })
+}
+
+async fn spawn(state: &mut State) -> Result<(), ActorProcessingErr> {
+    let Some(published) = state.floor.published.clone() else {
+        return Ok(());
+    };
+    let me = state.me.clone();
+    let services = state.services();
+    let args = agent::Args {
+        call: state.dossier().call(),
+        context: context(state, &published),
+        published,
+        answered: state.floor.started,
+        providers: services.providers.clone(),
+        office: services.office.clone(),
+        clock: services.clock,
+        wishes: Arc::new(move |wish| drop(me.cast(Msg::Agent(wish)))),
+    };
+    match Actor::spawn_linked(None, Agent, args, state.me.get_cell()).await {
+        Ok((agent, _)) => state.floor.agent = Some(agent),
+        Err(error) => effects::agent_failed(state, error.to_string()),
+    }
+    Ok(())
+}
+
+fn context(state: &State, published: &PublishedAgent) -> CallContext {
+    let request = &state.args.invite.request;
+    let from = super::party(request.from().uri());
+    let zone = match &published.config.brain {
+        model::BrainConfig::Script(script) => script.zone.as_str(),
+        model::BrainConfig::Llm(_) | model::BrainConfig::Echo => "UTC",
+    };
+    let unix_ms = clock::unix_ms();
+    CallContext {
+        call_id: state.dossier().call().to_string(),
+        caller_number: call_core::dialplan::e164(&from),
+        called_number: super::party(request.uri()),
+        unix_ms,
+        utc_offset_s: utc_offset_s(zone, unix_ms),
+        history: state.speech.ledger.history(),
+    }
+}
+
+fn utc_offset_s(zone: &str, unix_ms: i64) -> i32 {
+    let at = jiff::Timestamp::from_millisecond(unix_ms).unwrap_or_default();
+    let zone = jiff::tz::TimeZone::get(zone).unwrap_or(jiff::tz::TimeZone::UTC);
+    zone.to_offset(at).seconds()
+}
+
+fn connect_stub(state: &State) {
+    let address = state.services().settings.current().server.loadtest.stub;
+    let (me, call) = (state.me.clone(), state.dossier().call());
+    tokio::spawn(async move {
+        let connection = match address {
+            Some(address) => Connection::open(address, call).await,
+            None => Err(std::io::Error::other("[loadtest] stub is not set")),
+        };
+        let _ = me.cast(Msg::StubOpened(connection));
+    });
+}
+
+/// The stub agent answered, or not.
+pub(super) fn stub_opened(state: &mut State, connection: std::io::Result<Connection>) {
+    match connection {
+        Ok(connection) => {
+            state.floor.connection = Some(connection);
+            state.inbox.push_back(Input::AgentReady);
+        }
+        Err(error) => effects::agent_failed(state, error.to_string()),
+    }
+}
+
+/// The stub agent hung up.
+pub(super) fn stub_gone(state: &mut State) {
+    state.inbox.push_back(Input::AgentEnded(AgentEnd::Finished));
+}
+
+/// The caller hears us: the agent takes the floor.
+pub(super) async fn start(
+    state: &mut State,
+    agent: AgentSource,
+    _start: AgentStart,
+) -> Result<(), ActorProcessingErr> {
+    media::listen(
+        state,
+        match effects::listens(&agent) {
+            true => Rate::Hz16000,
+            false => Rate::Hz8000,
+        },
+    );
+    match agent {
+        AgentSource::Named(name) => start_named(state, &name).await?,
+        AgentSource::Listen => ears::open(state, "local", listen_config()),
+        AgentSource::StubLocal => duplex(state, Box::new(EchoBrain::new())),
+        AgentSource::Stub => join_stub(state),
+    }
+    Ok(())
+}
+
+async fn start_named(state: &mut State, name: &str) -> Result<(), ActorProcessingErr> {
+    if state.floor.published.is_none() {
+        prepare_named(state, name).await?;
+    }
+    let Some(published) = state.floor.published.clone() else {
+        return Ok(());
+    };
+    state.dossier().write(FactKind::AgentStarted {
+        agent: published.agent.clone(),
+        tenant: published.tenant,
+    });
+    state.floor.started = true;
+    if matches!(published.config.brain, model::BrainConfig::Echo) {
+        duplex(state, Box::new(EchoBrain::new()));
+        return Ok(());
+    }
+    ears::open(state, &published.config.stt.provider, agent_config());
+    feed(state, BrainInput::Answered);
+    Ok(())
+}
+
+/// For a transcript: utterances close after a long silence, so that words keep their context.
+fn listen_config() -> EarsConfig {
+    EarsConfig {
+        merge_ms: 700,
+        partial_ms: 0,
+        ..EarsConfig::default()
+    }
+}
+
+/// For a conversation: the agent's turn machine decides how long to wait.
+fn agent_config() -> EarsConfig {
+    EarsConfig {
+        merge_ms: 1_200,
+        ..EarsConfig::default()
+    }
+}
+
+fn duplex(state: &mut State, brain: Box<dyn call_core::brain::Brain>) {
+    let (Some(frames), Some(voice)) = (state.media.ears.take(), state.media.voice.take()) else {
+        return effects::agent_failed(state, "the leg is taken");
+    };
+    let context = CallContext {
+        call_id: state.dossier().call().to_string(),
+        caller_number: None,
+        called_number: String::new(),
+        unix_ms: clock::unix_ms(),
+        utc_offset_s: 0,
+        history: Vec::new(),
+    };
+    let first = state.speech.tags.reserve();
+    let clock = state.services().clock;
+    state.floor.duplex = Some(Duplex::open(brain, context, frames, voice, first, clock));
+}
+
+fn join_stub(state: &mut State) {
+    let rings = (state.media.ears.take(), state.media.voice.take());
+    let (Some(connection), (Some(frames), Some(voice))) = (state.floor.connection.take(), rings)
+    else {
+        return effects::agent_failed(state, "the stub agent is not connected");
+    };
+    let me = state.me.clone();
+    let tag = Tag(state.speech.tags.reserve().0 + 1);
+    let gone = move || drop(me.cast(Msg::StubGone));
+    state.floor.stub = Some(connection.join(frames, voice, tag, gone));
+}
+
+/// The agent leaves the floor.
+pub(super) fn stop(state: &mut State) {
+    feed(state, BrainInput::CallOver);
+    if let Some(agent) = state.floor.agent.take() {
+        agent.stop(None);
+    }
+    state.floor.stub = None;
+    state.floor.duplex = None;
+    state.floor.connection = None;
+}
+
+/// A digit that nobody else gathers.
+pub(super) fn digit(state: &State, digit: char) {
+    let at_ms = state.media.now_ms();
+    feed(state, BrainInput::Digit { digit, at_ms });
+}
+
+/// An input for the Brain, if there is one.
+pub(super) fn feed(state: &State, input: BrainInput) {
+    tell_agent(state, agent::Msg::Input(input));
+}
+
+/// Tells the Agent actor.
+pub(super) fn tell_agent(state: &State, msg: agent::Msg) {
+    if let Some(agent) = &state.floor.agent {
+        let _ = agent.cast(msg);
+    }
+}
+
+/// Whether this is our Agent actor.
+pub(super) fn is_agent(state: &State, who: ActorId) -> bool {
+    let agent = state.floor.agent.as_ref();
+    agent.is_some_and(|agent| agent.get_id() == who)
+}
+
+/// The Brain broke: another continues the conversation, once. What it was saying is finished.
+pub(super) async fn agent_failed(state: &mut State, why: &str) -> Result<(), ActorProcessingErr> {
+    children::restarted(state, "agent");
+    state.floor.agent = None;
+    state.floor.restarts += 1;
+    if state.floor.restarts > AGENT_RESTARTS {
+        effects::agent_failed(state, why);
+        return Ok(());
+    }
+    let why = why.to_owned();
+    state.dossier().write(FactKind::AgentRestarted { why });
+    spawn(state).await
+}
+
+/// What the Agent wants.
+pub(super) fn wish(state: &mut State, wish: Wish) {
+    match wish {
+        Wish::Effect(effect) => brain_effect(state, effect),
+        Wish::Tool {
+            name,
+            key,
+            outcome,
+            took,
+        } => {
+            let (ok, summary) = summary(&outcome);
+            let took_ms = u64::try_from(took.as_millis()).unwrap_or(u64::MAX);
+            state.dossier().write(FactKind::Tool {
+                name,
+                key,
+                ok,
+                summary,
+                took_ms,
+            });
+        }
+    }
+}
+
+/// One line for the timeline; never the arguments.
+fn summary(outcome: &ToolOutcome) -> (bool, String) {
+    match outcome {
+        ToolOutcome::Failed { why } => (false, why.clone()),
+        ToolOutcome::Ok(value) => {
+            let field = |name| value.get(name).and_then(serde_json::Value::as_str);
+            let words = [field("outcome"), field("code"), field("reason")];
+            let words: Vec<&str> = words.into_iter().flatten().collect();
+            (true, words.join(" "))
+        }
+    }
+}
+
+fn brain_effect(state: &mut State, effect: BrainEffect) {
+    match effect {
+        BrainEffect::Ready => state.inbox.push_back(Input::AgentReady),
+        BrainEffect::Say {
+            utterance,
+            text,
+            last,
+            protected: _,
+        } => {
+            let voice = voice(state);
+            speech::speak(state, Origin::Brain(utterance), text, voice, last);
+        }
+        BrainEffect::Sound {
+            utterance,
+            pcm,
+            last,
+            ..
+        } => speech::play(state, Origin::Brain(utterance), pcm.into(), last, false),
+        BrainEffect::SoundText { utterance, text } => {
+            speech::sound_text(state, Origin::Brain(utterance), &text);
+        }
+        BrainEffect::CallerSaid(said) => {
+            state.speech.ledger.caller(&said);
+            speech::drain(state);
+        }
+        BrainEffect::Cut => speech::cut(state),
+        BrainEffect::Resume => media::command(state, Command::Resume),
+        BrainEffect::HoldPause => media::command(state, Command::ConfirmPause),
+        BrainEffect::ArmReflex(armed) => {
+            media::arm_reflex(state, armed);
+        }
+        BrainEffect::WantFinal => ears::close_utterance(state),
+        BrainEffect::Note(note) => self::note(state, &note),
+        BrainEffect::End { reason, after } => end(state, reason, after),
+        // The Agent actor keeps these to itself.
+        BrainEffect::Think(_) | BrainEffect::CancelThink(_) | BrainEffect::RunTool(_) => {}
+    }
+}
+
+fn note(state: &mut State, note: &BrainNote) {
+    state.speech.ledger.note(note);
+    speech::drain(state);
+}
+
+fn end(state: &mut State, reason: EndWish, after: Option<UtteranceId>) {
+    let tag = after.and_then(|u| state.speech.tags.find(Origin::Brain(u)));
+    state.floor.ending = Some((reason, tag));
+    if tag.is_none() {
+        leave(state);
+    }
+}
+
+/// An utterance is over: was it the farewell?
+pub(super) fn utterance_over(state: &mut State, tag: Tag) {
+    if state
+        .floor
+        .ending
+        .is_some_and(|(_, after)| after == Some(tag))
+    {
+        leave(state);
+    }
+}
+
+/// The last words get their time to be heard, then the call machine is told.
+fn leave(state: &mut State) {
+    let Some((reason, _)) = state.floor.ending.take() else {
+        return;
+    };
+    let me = state.me.clone();
+    tokio::spawn(async move {
+        tokio::time::sleep(media::TAIL).await;
+        let _ = me.cast(Msg::AgentOver(match reason {
+            EndWish::Goodbye => Input::AgentEnded(AgentEnd::Finished),
+            EndWish::Idle => Input::AgentEnded(AgentEnd::Inactive),
+            EndWish::GaveUp => Input::AgentFailed {
+                reason: "the agent gave up".into(),
+            },
+        }));
+    });
+}
+
+fn voice(state: &State) -> VoiceConfig {
+    let published = state.floor.published.as_ref();
+    published.map_or_else(VoiceConfig::default, |p| p.config.voice.clone())
+}
+
+/// The voice in use, for the record.
+pub(super) fn voice_provider(state: &State) -> String {
+    voice(state).provider
+}
+
+/// The recogniser in use, for the record.
+pub(super) fn stt_provider(state: &State) -> String {
+    let published = state.floor.published.as_ref();
+    published.map_or_else(|| "local".into(), |p| p.config.stt.provider.clone())
+}

@@ -1,0 +1,86 @@
+//! The command line.
+
+mod ask;
+mod check;
+mod route;
+mod serve;
+
+use std::{path::PathBuf, process::ExitCode};
+
+use clap::{Parser, Subcommand};
+
+/// Telephony for AI voice agents: a SIP trunk points here and an agent answers.
+#[derive(Parser)]
+#[command(name = "media-server", version, about)]
+struct Cli {
+    #[command(subcommand)]
+    command: Command,
+}
+
+#[derive(Subcommand)]
+enum Command {
+    /// Take calls.
+    Serve(Config),
+    /// Show every fault in config, profiles and dialplans at once, with file:line:column.
+    Check(Config),
+    /// What the dialplan would do with a call, step by step.
+    Route(route::Args),
+    /// How a running server is.
+    Status(Config),
+    /// Live calls of a running server.
+    Calls(ask::CallsArgs),
+    /// One live call.
+    Show(ask::OneArgs),
+    /// End a live call.
+    Kill(ask::OneArgs),
+    /// Take no new calls.
+    Drain(Config),
+    /// The built-in phone: place a real SIP call from the terminal.
+    Call(Box<crate::phone::Args>),
+}
+
+/// Where the configuration is.
+#[derive(clap::Args, Clone, Debug, Default)]
+pub struct Config {
+    /// The server file; otherwise ./sidetone.toml, otherwise built-in defaults on loopback.
+    #[arg(long, value_name = "FILE")]
+    pub config: Option<PathBuf>,
+}
+
+/// Runs what the command line says; the exit code is 0 only when it went well.
+pub fn run() -> ExitCode {
+    let cli = Cli::parse();
+    let outcome = match cli.command {
+        Command::Serve(config) => serve::run(&config),
+        Command::Check(config) => check::run(&config),
+        Command::Route(args) => route::run(&args),
+        Command::Status(config) => ask::status(&config),
+        Command::Calls(args) => ask::calls(&args),
+        Command::Show(args) => ask::show(&args),
+        Command::Kill(args) => ask::kill(&args),
+        Command::Drain(config) => ask::drain(&config),
+        Command::Call(args) => crate::phone::run(&args),
+    };
+    match outcome {
+        Ok(code) => code,
+        Err(error) => {
+            eprintln!("media-server: {error:#}");
+            ExitCode::FAILURE
+        }
+    }
+}
+
+/// The checked settings, or every fault with its place.
+pub(crate) fn settings(config: &Config) -> Result<settings::Settings, settings::Faults> {
+    let codecs = crate::profile::codec_names();
+    settings::load(
+        config.config.as_deref(),
+        &settings::Known { codecs: &codecs },
+    )
+}
+
+/// A runtime for commands that only ask.
+pub(crate) fn small_runtime() -> anyhow::Result<tokio::runtime::Runtime> {
+    let mut builder = tokio::runtime::Builder::new_current_thread();
+    Ok(builder.enable_all().build()?)
+}

@@ -1,0 +1,278 @@
+//! The Dialog actor: one SIP dialog.
+//!
+//! Supervised by its Call (a dialog that only says goodbye after a crash: by Calls). Supervises
+//! nobody. Dies of a panic in the dialog machine; the Call then builds a successor from the last
+//! [`DialogSeed`], which this actor publishes after every transition.
+
+use std::{sync::Arc, time::Duration};
+
+use ractor::{Actor, ActorProcessingErr, ActorRef};
+use sip_core::{
+    dialog::{
+        Dialog, DialogConfig, DialogEffect, DialogEvent, DialogId, DialogInput, DialogSeed,
+        OutboundCall,
+    },
+    endpoint::NewInvite,
+    flow::{Flow, Transport},
+    message::Message,
+    tokens::TokenSource,
+};
+use tokio::task::JoinHandle;
+
+use crate::{
+    clock::Clock,
+    dialog_book::DialogBook,
+    dossier::Dossier,
+    listener,
+    wire::{Wire, WireError},
+};
+
+/// What a Dialog is told.
+pub enum Msg {
+    /// The call wants something of the dialog.
+    Input(Box<DialogInput>),
+    /// The endpoint matched a message to this dialog.
+    Deliver {
+        /// Where it came from.
+        flow: Flow,
+        /// The message.
+        message: Box<Message>,
+    },
+    /// The armed timer fired.
+    Wake,
+    /// A stream was opened again (or could not be) for messages that found theirs closed.
+    Reopened {
+        /// The flow that was gone.
+        old: Flow,
+        /// The new one.
+        new: Result<Flow, WireError>,
+        /// What waits to be sent.
+        bytes: bytes::Bytes,
+    },
+    /// Test seam: break inside the machine's actor.
+    Panic,
+}
+
+/// How a dialog begins.
+#[derive(Clone)]
+pub enum Origin {
+    /// Somebody invites us.
+    Invited(Box<NewInvite>),
+    /// We invite somebody.
+    Inviting(Box<OutboundCall>),
+    /// A dialog whose actor (or process) died.
+    Resumed(Box<DialogSeed>),
+}
+
+/// Receives the dialog's events, in order.
+pub type Events = Arc<dyn Fn(DialogEvent) + Send + Sync>;
+
+/// What a Dialog needs; clonable, so that a restart is a second spawn.
+#[derive(Clone)]
+pub struct Args {
+    /// How it begins.
+    pub origin: Origin,
+    /// Contact, media policy, timers.
+    pub config: DialogConfig,
+    /// Where tags and branches come from.
+    pub tokens: TokenSource,
+    /// The profile's name and sockets.
+    pub profile: Arc<str>,
+    /// The profile's sockets.
+    pub wire: Arc<Wire>,
+    /// The profile's listener at this moment (through the cell it may be replaced).
+    pub listener: listener::Cell,
+    /// Where seeds are kept.
+    pub book: Arc<DialogBook>,
+    /// The call's facts and seeds.
+    pub dossier: Arc<Dossier>,
+    /// Which leg of the call this is (0 = the caller's).
+    pub leg: u8,
+    /// The clock.
+    pub clock: Clock,
+    /// Who hears the events.
+    pub events: Events,
+}
+
+/// The dialog and its surroundings.
+pub struct State {
+    machine: Dialog,
+    id: DialogId,
+    args: Args,
+    armed: Option<(Duration, JoinHandle<()>)>,
+}
+
+/// The actor.
+pub struct DialogActor;
+
+impl Actor for DialogActor {
+    type Msg = Msg;
+    type State = State;
+    type Arguments = Args;
+
+    async fn pre_start(&self, me: ActorRef<Msg>, args: Args) -> Result<State, ActorProcessingErr> {
+        let machine = begin(&args)?;
+        let id = machine.id().clone();
+        let whose = (args.dossier.call(), args.leg);
+        args.book
+            .enter(id.clone(), args.profile.clone(), whose, me.clone());
+        if matches!(args.origin, Origin::Inviting(_)) {
+            args.listener.cast(listener::Msg::Adopt(id.clone()));
+        }
+        let mut state = State {
+            machine,
+            id,
+            args,
+            armed: None,
+        };
+        settle(&me, &mut state);
+        Ok(state)
+    }
+
+    async fn handle(
+        &self,
+        me: ActorRef<Msg>,
+        msg: Msg,
+        state: &mut State,
+    ) -> Result<(), ActorProcessingErr> {
+        let now = state.args.clock.now();
+        match msg {
+            Msg::Input(input) => state.machine.handle(now, *input),
+            Msg::Deliver { flow, message } => {
+                state
+                    .machine
+                    .handle(now, DialogInput::Received { flow, message });
+            }
+            Msg::Wake => state.machine.handle_timeout(now),
+            Msg::Reopened { old, new, bytes } => reopened(state, now, old, new, bytes),
+            Msg::Panic => panic!("injected into the dialog"),
+        }
+        settle(&me, state);
+        Ok(())
+    }
+
+    async fn post_stop(
+        &self,
+        _me: ActorRef<Msg>,
+        state: &mut State,
+    ) -> Result<(), ActorProcessingErr> {
+        disarm(state);
+        Ok(())
+    }
+}
+
+fn begin(args: &Args) -> Result<Dialog, ActorProcessingErr> {
+    let (now, config, tokens) = (args.clock.now(), args.config.clone(), args.tokens.clone());
+    Ok(match &args.origin {
+        Origin::Invited(invite) => Dialog::uas(now, config, tokens, (**invite).clone()),
+        Origin::Inviting(call) => Dialog::uac(now, config, tokens, call),
+        Origin::Resumed(seed) => Dialog::resume(now, config, tokens, seed)?,
+    })
+}
+
+/// Carries out what the machine wants, publishes the seed, arms the timer.
+fn settle(me: &ActorRef<Msg>, state: &mut State) {
+    let mut finished = false;
+    while let Some(effect) = state.machine.poll_effect() {
+        match effect {
+            DialogEffect::Transmit { flow, bytes } => transmit(me, state, flow, bytes),
+            DialogEffect::Event(DialogEvent::Finished) => finished = true,
+            DialogEffect::Event(event) => {
+                publish(state);
+                (state.args.events)(event);
+            }
+        }
+    }
+    publish(state);
+    if finished {
+        retire(me, state);
+    } else {
+        arm(me, state);
+    }
+}
+
+fn publish(state: &State) {
+    let seed = state.machine.seed();
+    if state.args.book.publish(&state.id, &seed) {
+        state.args.dossier.keep_seed(state.args.leg, &seed);
+    }
+}
+
+/// Nothing is left to send or to answer with state: hand the leftovers to the endpoint and go.
+fn retire(me: &ActorRef<Msg>, state: &mut State) {
+    state.args.book.remove(&state.id);
+    state.args.dossier.drop_seed(state.args.leg);
+    state.args.listener.cast(listener::Msg::Forget {
+        dialog_id: state.id.clone(),
+        finished: state.machine.finished(),
+    });
+    (state.args.events)(DialogEvent::Finished);
+    me.stop(None);
+}
+
+fn transmit(me: &ActorRef<Msg>, state: &mut State, flow: Flow, bytes: bytes::Bytes) {
+    match state.args.wire.send(&flow, bytes.clone()) {
+        Ok(()) => {}
+        Err(WireError::Gone) if flow.transport == Transport::Tcp => {
+            reopen(me, state, flow, bytes);
+        }
+        Err(_) => {
+            let now = state.args.clock.now();
+            state
+                .machine
+                .handle(now, DialogInput::TransportFailed { flow });
+        }
+    }
+}
+
+/// RFC 3261 §18.2.2: when the stream is gone, try the address once with a new connection.
+fn reopen(me: &ActorRef<Msg>, state: &State, old: Flow, bytes: bytes::Bytes) {
+    let (me, wire) = (me.clone(), state.args.wire.clone());
+    tokio::spawn(async move {
+        let new = wire.flow_to(old.transport, old.remote).await;
+        let _ = me.cast(Msg::Reopened { old, new, bytes });
+    });
+}
+
+fn reopened(
+    state: &mut State,
+    now: Duration,
+    old: Flow,
+    new: Result<Flow, WireError>,
+    bytes: bytes::Bytes,
+) {
+    let sent = new.and_then(|flow| state.args.wire.send(&flow, bytes));
+    if sent.is_err() {
+        state
+            .machine
+            .handle(now, DialogInput::TransportFailed { flow: old });
+    }
+}
+
+fn arm(me: &ActorRef<Msg>, state: &mut State) {
+    let wanted = state.machine.poll_timeout();
+    let current = state.armed.as_ref().filter(|(_, task)| !task.is_finished());
+    if wanted == current.map(|(at, _)| *at) {
+        return;
+    }
+    disarm(state);
+    if let Some(at) = wanted {
+        let (me, instant) = (me.clone(), state.args.clock.instant(at));
+        let task = tokio::spawn(async move {
+            tokio::time::sleep_until(instant).await;
+            let _ = me.cast(Msg::Wake);
+        });
+        state.armed = Some((at, task));
+    }
+}
+
+fn disarm(state: &mut State) {
+    if let Some((_, task)) = state.armed.take() {
+        task.abort();
+    }
+}
+
+/// What the journal calls a dialog: its seed as JSON.
+pub fn seed_bytes(seed: &DialogSeed) -> Vec<u8> {
+    serde_json::to_vec(seed).unwrap_or_default()
+}

@@ -1,0 +1,119 @@
+//! Which dialogs live, who runs them, and the last seed of each.
+//!
+//! Lives beside the actors, so that a Listener or a Dialog that died can be rebuilt from it. It is
+//! on the signalling path only; the media threads never see it.
+
+use std::{
+    collections::HashMap,
+    sync::{Arc, Mutex, MutexGuard, PoisonError},
+};
+
+use model::CallId;
+use ractor::ActorRef;
+use sip_core::dialog::{DialogId, DialogSeed};
+
+use crate::dialog;
+
+/// See the module.
+#[derive(Default)]
+pub struct DialogBook {
+    entries: Mutex<HashMap<DialogId, Entry>>,
+}
+
+struct Entry {
+    profile: Arc<str>,
+    call: CallId,
+    leg: u8,
+    actor: ActorRef<dialog::Msg>,
+    seed: Option<DialogSeed>,
+}
+
+impl DialogBook {
+    /// A dialog is run by `actor` from now on; its last seed stays.
+    pub fn enter(
+        &self,
+        id: DialogId,
+        profile: Arc<str>,
+        (call, leg): (CallId, u8),
+        actor: ActorRef<dialog::Msg>,
+    ) {
+        let mut entries = self.lock();
+        let seed = entries.remove(&id).and_then(|entry| entry.seed);
+        entries.insert(
+            id,
+            Entry {
+                profile,
+                call,
+                leg,
+                actor,
+                seed,
+            },
+        );
+    }
+
+    /// Keeps the newest seed. True when it differs from the one before.
+    pub fn publish(&self, id: &DialogId, seed: &DialogSeed) -> bool {
+        let mut entries = self.lock();
+        let Some(entry) = entries.get_mut(id) else {
+            return false;
+        };
+        let news = entry.seed.as_ref() != Some(seed);
+        if news {
+            entry.seed = Some(seed.clone());
+        }
+        news
+    }
+
+    /// Who runs the dialog.
+    pub fn actor(&self, id: &DialogId) -> Option<ActorRef<dialog::Msg>> {
+        self.lock().get(id).map(|entry| entry.actor.clone())
+    }
+
+    /// The last seed of one dialog.
+    pub fn seed(&self, id: &DialogId) -> Option<DialogSeed> {
+        self.lock().get(id).and_then(|entry| entry.seed.clone())
+    }
+
+    /// The seeds of every dialog of a profile, to rebuild its endpoint from.
+    pub fn seeds_of(&self, profile: &str) -> Vec<DialogSeed> {
+        let entries = self.lock();
+        let mine = entries.values().filter(|entry| &*entry.profile == profile);
+        mine.filter_map(|entry| entry.seed.clone()).collect()
+    }
+
+    /// The dialogs of a call by leg, with their seeds: what the wire is owed when a Call died.
+    pub fn of_call(&self, call: CallId) -> Vec<(u8, DialogSeed)> {
+        let entries = self.lock();
+        let mine = entries.values().filter(|entry| entry.call == call);
+        mine.filter_map(|entry| Some((entry.leg, entry.seed.clone()?)))
+            .collect()
+    }
+
+    /// The dialog that `actor` runs.
+    pub fn id_of(&self, actor: &ActorRef<dialog::Msg>) -> Option<DialogId> {
+        let entries = self.lock();
+        let mut mine = entries
+            .iter()
+            .filter(|(_, entry)| entry.actor.get_id() == actor.get_id());
+        mine.next().map(|(id, _)| id.clone())
+    }
+
+    /// The dialog is over.
+    pub fn remove(&self, id: &DialogId) {
+        self.lock().remove(id);
+    }
+
+    /// Dialogs alive now.
+    pub fn len(&self) -> usize {
+        self.lock().len()
+    }
+
+    /// Whether none is alive.
+    pub fn is_empty(&self) -> bool {
+        self.len() == 0
+    }
+
+    fn lock(&self) -> MutexGuard<'_, HashMap<DialogId, Entry>> {
+        self.entries.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+}

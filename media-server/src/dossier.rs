@@ -1,0 +1,190 @@
+//! A call's dossier: the one writer of its facts.
+//!
+//! It lives beside the Call actor, so that when a Call dies its supervisor can still write the
+//! one `ended` that every conversation gets, with the next number.
+
+use std::{
+    sync::{Arc, Mutex, PoisonError},
+    time::Duration,
+};
+
+use model::{CallId, EndReason, Fact, FactKind, fact::Ended};
+use sip_core::dialog::DialogSeed;
+
+use crate::{
+    clock::{self, Clock},
+    dialog,
+    journal::{Journal, LostCall, Record, Refused, Written},
+};
+
+/// Sees each fact as it is written (the live view of `calls --follow`).
+pub type Watcher = Arc<dyn Fn(&Fact) + Send + Sync>;
+
+/// See the module.
+pub struct Dossier {
+    call: CallId,
+    boot: u64,
+    journal: Journal,
+    clock: Clock,
+    born: Duration,
+    /// What was on the clock when an earlier life of the node left off.
+    before_ms: u64,
+    watcher: Watcher,
+    progress: Mutex<Progress>,
+}
+
+#[derive(Default)]
+struct Progress {
+    next_seq: u32,
+    answered: Option<Duration>,
+    ended: Option<EndReason>,
+}
+
+impl Dossier {
+    /// An empty dossier for a conversation that begins now.
+    pub fn open(call: CallId, journal: Journal, clock: Clock, watcher: Watcher) -> Arc<Self> {
+        Arc::new(Self {
+            call,
+            boot: journal.boot(),
+            journal,
+            clock,
+            born: clock.now(),
+            before_ms: 0,
+            watcher,
+            progress: Mutex::default(),
+        })
+    }
+
+    /// The dossier of a conversation that an earlier life of this node lost.
+    pub fn reopen(lost: &LostCall, journal: Journal, clock: Clock, watcher: Watcher) -> Arc<Self> {
+        Arc::new(Self {
+            call: lost.call,
+            boot: lost.boot,
+            journal,
+            clock,
+            born: clock.now(),
+            before_ms: lost.last_offset_ms,
+            watcher,
+            progress: Mutex::new(Progress {
+                next_seq: lost.next_seq,
+                ..Progress::default()
+            }),
+        })
+    }
+
+    /// Ends a lost conversation: its length is what was seen of it.
+    pub fn end_lost(&self, lost: &LostCall) {
+        let spoken = lost
+            .answered_offset_ms
+            .map_or(0, |at| lost.last_offset_ms.saturating_sub(at));
+        self.progress().ended = Some(EndReason::NodeLost);
+        self.write(FactKind::Ended(Ended {
+            reason: EndReason::NodeLost,
+            sip_code: None,
+            q850: Some(41),
+            duration_ms: spoken,
+        }));
+    }
+
+    /// Whose it is.
+    pub fn call(&self) -> CallId {
+        self.call
+    }
+
+    /// Why the conversation ended, once it has.
+    pub fn ended(&self) -> Option<EndReason> {
+        self.progress().ended
+    }
+
+    /// Writes a fact. One that the spool refuses is logged: the number stays free.
+    pub fn write(&self, kind: FactKind) {
+        let name = kind.name();
+        if let Err(refused) = self.append(kind) {
+            tracing::error!(call_id = %self.call, fact = name, ?refused, "a fact could not be kept");
+        }
+    }
+
+    fn append(&self, kind: FactKind) -> Result<(), Refused> {
+        let mut progress = self.progress();
+        let fact = self.fact(&mut progress, kind);
+        self.journal.append(Record::Fact(fact.clone()))?;
+        progress.next_seq += 1;
+        drop(progress);
+        (self.watcher)(&fact);
+        Ok(())
+    }
+
+    /// Writes a fact and tells when it is on the disk.
+    pub fn write_through(&self, kind: FactKind) -> Written {
+        let mut progress = self.progress();
+        let fact = self.fact(&mut progress, kind);
+        let written = self.journal.append_written(Record::Fact(fact.clone()));
+        progress.next_seq += 1;
+        drop(progress);
+        (self.watcher)(&fact);
+        written
+    }
+
+    /// Writes the end, unless it has been written: exactly one per conversation.
+    pub fn end(&self, reason: EndReason, sip_code: Option<u16>, q850: Option<u8>) {
+        let mut progress = self.progress();
+        if progress.ended.replace(reason).is_some() {
+            return;
+        }
+        let answered = progress.answered;
+        drop(progress);
+        let spoken = answered.map(|at| self.clock.now().saturating_sub(at));
+        self.write(FactKind::Ended(Ended {
+            reason,
+            sip_code,
+            q850,
+            duration_ms: spoken.map_or(0, |d| u64::try_from(d.as_millis()).unwrap_or(u64::MAX)),
+        }));
+    }
+
+    /// The call was answered now.
+    pub fn mark_answered(&self) {
+        let now = self.clock.now();
+        self.progress().answered.get_or_insert(now);
+    }
+
+    /// Milliseconds since the conversation's first moment.
+    pub fn age_ms(&self) -> u64 {
+        let age = self.clock.now().saturating_sub(self.born);
+        u64::try_from(age.as_millis()).unwrap_or(u64::MAX) + self.before_ms
+    }
+
+    /// Keeps a dialog's seed in the journal, so that its far side gets a BYE even after SIGKILL.
+    pub fn keep_seed(&self, leg: u8, seed: &DialogSeed) {
+        self.seed(leg, dialog::seed_bytes(seed));
+    }
+
+    /// The dialog is over: nobody is owed anything on it.
+    pub fn drop_seed(&self, leg: u8) {
+        self.seed(leg, Vec::new());
+    }
+
+    fn seed(&self, leg: u8, bytes: Vec<u8>) {
+        let call = self.call;
+        let kept = self.journal.append(Record::Seed { call, leg, bytes });
+        if let Err(refused) = kept {
+            tracing::warn!(call_id = %call, ?refused, "a dialog seed could not be kept");
+        }
+    }
+
+    fn fact(&self, progress: &mut Progress, kind: FactKind) -> Fact {
+        Fact {
+            node: self.journal.node(),
+            boot: self.boot,
+            conversation: self.call,
+            seq: progress.next_seq,
+            at_unix_ms: clock::unix_ms(),
+            offset_ms: self.age_ms(),
+            kind,
+        }
+    }
+
+    fn progress(&self) -> std::sync::MutexGuard<'_, Progress> {
+        self.progress.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+}

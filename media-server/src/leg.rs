@@ -1,0 +1,156 @@
+//! The Leg actor: the only controller of one media machine.
+//!
+//! Supervised by its Call, which holds the seat (socket, keys, SSRC, recorder) and restarts a leg
+//! once. Supervises nobody. Dies of a fault of its own; the machine in the media thread goes on
+//! sending meanwhile, reflex included. A machine that panics is evicted by its media thread and
+//! reported here; the Call puts a new one on the same seat.
+//!
+//! No sound passes through this mailbox: only commands and facts.
+
+use std::sync::{Arc, Mutex, PoisonError};
+
+use media_core::leg::{Command, LegEvent};
+use ractor::{Actor, ActorProcessingErr, ActorRef};
+use tokio::task::JoinHandle;
+
+use crate::media::{LegControl, LegEvents, RecordingSpec, SeatEvent};
+
+/// What a Leg is told.
+pub enum Msg {
+    /// Do this to the machine.
+    Command(Command),
+    /// Begin to record.
+    Record(RecordingSpec),
+    /// End the recording.
+    StopRecording,
+    /// Something happened in the media thread.
+    Seat(SeatEvent),
+    /// Test seam: break this actor.
+    Panic,
+}
+
+/// What a Leg tells its Call.
+pub enum Report {
+    /// Something happened on the leg.
+    Event(LegEvent),
+    /// The machine broke and is gone from its media thread.
+    Evicted {
+        /// What broke.
+        reason: String,
+    },
+    /// The recording could not be begun.
+    RecordingFailed {
+        /// Why.
+        why: String,
+    },
+}
+
+/// The command ring and the event ring of one leg; they outlive the actor.
+#[derive(Clone)]
+pub struct Hands {
+    /// Commands into the media thread.
+    pub control: Arc<Mutex<LegControl>>,
+    /// Events out of it; one forwarder at a time.
+    pub events: Arc<tokio::sync::Mutex<LegEvents>>,
+}
+
+impl Hands {
+    /// Takes the two control halves of a seat's rings.
+    pub fn new(control: LegControl, events: LegEvents) -> Self {
+        Self {
+            control: Arc::new(Mutex::new(control)),
+            events: Arc::new(tokio::sync::Mutex::new(events)),
+        }
+    }
+}
+
+/// Receives the leg's reports, in order.
+pub type Reports = Arc<dyn Fn(Report) + Send + Sync>;
+
+/// What a Leg needs.
+#[derive(Clone)]
+pub struct Args {
+    /// Its rings.
+    pub hands: Hands,
+    /// Who hears of it.
+    pub reports: Reports,
+}
+
+/// The rings and the task that forwards events.
+pub struct State {
+    args: Args,
+    forwarder: JoinHandle<()>,
+}
+
+/// The actor.
+pub struct Leg;
+
+impl Actor for Leg {
+    type Msg = Msg;
+    type State = State;
+    type Arguments = Args;
+
+    async fn pre_start(&self, me: ActorRef<Msg>, args: Args) -> Result<State, ActorProcessingErr> {
+        let forwarder = tokio::spawn(forward(me, args.hands.clone()));
+        Ok(State { args, forwarder })
+    }
+
+    async fn handle(
+        &self,
+        _me: ActorRef<Msg>,
+        msg: Msg,
+        state: &mut State,
+    ) -> Result<(), ActorProcessingErr> {
+        match msg {
+            Msg::Command(command) => send(state, command),
+            Msg::Record(spec) => record(state, spec),
+            Msg::StopRecording => control(state).stop_recording(),
+            Msg::Seat(SeatEvent::Leg(event)) => (state.args.reports)(Report::Event(event)),
+            Msg::Seat(SeatEvent::Evicted { reason, .. }) => {
+                (state.args.reports)(Report::Evicted { reason });
+            }
+            Msg::Panic => panic!("injected into the leg actor"),
+        }
+        Ok(())
+    }
+
+    async fn post_stop(
+        &self,
+        _me: ActorRef<Msg>,
+        state: &mut State,
+    ) -> Result<(), ActorProcessingErr> {
+        state.forwarder.abort();
+        Ok(())
+    }
+}
+
+/// Moves events from the ring to the actor until the seat is gone or the actor is.
+async fn forward(me: ActorRef<Msg>, hands: Hands) {
+    let mut events = hands.events.lock().await;
+    while let Some(event) = events.event().await {
+        if me.cast(Msg::Seat(event)).is_err() {
+            return;
+        }
+    }
+}
+
+fn control(state: &State) -> std::sync::MutexGuard<'_, LegControl> {
+    let control = &state.args.hands.control;
+    control.lock().unwrap_or_else(PoisonError::into_inner)
+}
+
+/// A full command ring means a media thread that has stood still for long: the media timeout ends
+/// such a call, so the command is only reported.
+fn send(state: &State, command: Command) {
+    if control(state).send(command).is_err() {
+        tracing::error!("the media thread takes no commands");
+    }
+}
+
+fn record(state: &State, spec: RecordingSpec) {
+    let begun = control(state).record(spec);
+    if let Err(error) = begun {
+        let why = error.to_string();
+        (state.args.reports)(Report::RecordingFailed { why });
+    }
+}

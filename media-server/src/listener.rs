@@ -1,0 +1,244 @@
+//! The Listener actor: one per profile; owns the SIP endpoint.
+//!
+//! Supervised by the Node, which restarts it on the same sockets; the endpoint is then rebuilt
+//! from the seeds of the live dialogs. Supervises nobody. Dies of a panic in the endpoint.
+
+use std::{sync::Arc, time::Duration};
+
+use arc_swap::ArcSwapOption;
+use bytes::Bytes;
+use ractor::{Actor, ActorProcessingErr, ActorRef};
+use sip_core::{
+    dialog::{DialogId, FinishedTransaction, Refusal},
+    endpoint::{
+        Admission, Endpoint, EndpointConfig, EndpointCounters, EndpointEffect, EndpointInput,
+        NewInvite,
+    },
+    flow::Flow,
+    tokens::TokenSource,
+};
+use tokio::task::JoinHandle;
+
+use crate::{calls, clock::Clock, dialog, dialog_book::DialogBook, profile::Profile, wire::Wire};
+
+/// What a Listener is told.
+pub enum Msg {
+    /// A datagram, or one framed stream message.
+    Received {
+        /// Where it came from.
+        flow: Flow,
+        /// The message, unparsed.
+        bytes: Bytes,
+    },
+    /// A stream was closed.
+    ConnectionLost {
+        /// Which.
+        connection: u64,
+    },
+    /// A dialog of our own making: route its traffic.
+    Adopt(DialogId),
+    /// A dialog is gone; these transactions still want their answers repeated.
+    Forget {
+        /// Which.
+        dialog_id: DialogId,
+        /// Its finished transactions.
+        finished: Vec<FinishedTransaction>,
+    },
+    /// Refuse an INVITE without a call.
+    Refuse(Box<NewInvite>, Refusal),
+    /// Whether new calls are taken.
+    Admission(Admission),
+    /// The armed timer fired.
+    Wake,
+    /// How much was seen.
+    Counters(ractor::RpcReplyPort<EndpointCounters>),
+    /// Test seam: break inside the endpoint's actor.
+    Panic,
+}
+
+/// A name for "the listener of this profile, whichever actor that is now".
+#[derive(Clone, Default)]
+pub struct Cell(Arc<ArcSwapOption<ActorRef<Msg>>>);
+
+impl Cell {
+    /// This actor is it from now on.
+    pub fn set(&self, listener: ActorRef<Msg>) {
+        self.0.store(Some(Arc::new(listener)));
+    }
+
+    /// Tells the listener; between two of them the message is lost, and the successor learns from
+    /// the seeds what it needs.
+    pub fn cast(&self, msg: Msg) {
+        if let Some(listener) = self.0.load().as_ref() {
+            let _ = listener.cast(msg);
+        }
+    }
+}
+
+/// What a Listener needs.
+#[derive(Clone)]
+pub struct Args {
+    /// The profile it serves.
+    pub profile: Arc<Profile>,
+    /// Its sockets.
+    pub wire: Arc<Wire>,
+    /// Its name for others.
+    pub cell: Cell,
+    /// Live dialogs and their seeds.
+    pub book: Arc<DialogBook>,
+    /// Who takes new calls.
+    pub calls: ActorRef<calls::Msg>,
+    /// Where tags come from.
+    pub tokens: TokenSource,
+    /// The clock.
+    pub clock: Clock,
+}
+
+/// The endpoint and its surroundings.
+pub struct State {
+    endpoint: Endpoint,
+    args: Args,
+    armed: Option<(Duration, JoinHandle<()>)>,
+}
+
+/// The actor.
+pub struct Listener;
+
+impl Actor for Listener {
+    type Msg = Msg;
+    type State = State;
+    type Arguments = Args;
+
+    async fn pre_start(
+        &self,
+        me: ActorRef<Msg>,
+        mut args: Args,
+    ) -> Result<State, ActorProcessingErr> {
+        let mut endpoint = Endpoint::new(EndpointConfig::default(), args.tokens.fork());
+        for seed in args.book.seeds_of(&args.profile.name) {
+            let seed = EndpointInput::AdoptSeed(Box::new(seed));
+            endpoint.handle(args.clock.now(), seed);
+        }
+        args.cell.set(me.clone());
+        args.wire.attach(me.clone());
+        let mut state = State {
+            endpoint,
+            args,
+            armed: None,
+        };
+        settle(&me, &mut state);
+        Ok(state)
+    }
+
+    async fn handle(
+        &self,
+        me: ActorRef<Msg>,
+        msg: Msg,
+        state: &mut State,
+    ) -> Result<(), ActorProcessingErr> {
+        let now = state.args.clock.now();
+        match input_of(state, msg) {
+            Some(input) => state.endpoint.handle(now, input),
+            None => state.endpoint.handle_timeout(now),
+        }
+        settle(&me, state);
+        Ok(())
+    }
+}
+
+fn input_of(state: &State, msg: Msg) -> Option<EndpointInput> {
+    Some(match msg {
+        Msg::Received { flow, bytes } => {
+            state.args.wire.taken();
+            EndpointInput::Received { flow, bytes }
+        }
+        Msg::ConnectionLost { connection } => {
+            state.args.wire.taken();
+            tracing::debug!(connection, "stream closed");
+            return None;
+        }
+        Msg::Adopt(id) => EndpointInput::Adopt(id),
+        Msg::Forget {
+            dialog_id,
+            finished,
+        } => EndpointInput::Forget {
+            dialog_id,
+            finished,
+        },
+        Msg::Refuse(invite, refusal) => EndpointInput::Refuse { invite, refusal },
+        Msg::Admission(admission) => EndpointInput::Admission(admission),
+        Msg::Counters(reply) => {
+            let _ = reply.send(state.endpoint.counters().clone());
+            return None;
+        }
+        Msg::Wake => return None,
+        Msg::Panic => panic!("injected into the listener"),
+    })
+}
+
+fn settle(me: &ActorRef<Msg>, state: &mut State) {
+    while let Some(effect) = state.endpoint.poll_effect() {
+        match effect {
+            EndpointEffect::Transmit { flow, bytes } => {
+                let _ = state.args.wire.send(&flow, bytes);
+            }
+            EndpointEffect::NewInvite(invite) => take_invite(state, invite),
+            EndpointEffect::Deliver {
+                dialog_id,
+                flow,
+                message,
+            } => {
+                if let Some(dialog) = state.args.book.actor(&dialog_id) {
+                    let _ = dialog.cast(dialog::Msg::Deliver { flow, message });
+                }
+            }
+            EndpointEffect::Close { flow, .. } => state.args.wire.close_stream(flow.connection),
+            EndpointEffect::Dropped { .. } => {}
+        }
+    }
+    arm(me, state);
+}
+
+/// The ACL comes first: on a profile with one, a stranger gets 403 and no ringing (bA05).
+fn take_invite(state: &mut State, invite: Box<NewInvite>) {
+    if !state.args.profile.admits(invite.flow.remote.ip()) {
+        let refusal = Refusal::new(403);
+        let now = state.args.clock.now();
+        state
+            .endpoint
+            .handle(now, EndpointInput::Refuse { invite, refusal });
+        return;
+    }
+    let _ = state
+        .args
+        .calls
+        .cast(calls::Msg::Invite(Box::new(calls::Invite {
+            profile: state.args.profile.clone(),
+            wire: state.args.wire.clone(),
+            listener: state.args.cell.clone(),
+            invite: *invite,
+            received: state.args.clock.now(),
+        })));
+}
+
+fn arm(me: &ActorRef<Msg>, state: &mut State) {
+    let wanted = state.endpoint.poll_timeout();
+    let current = state.armed.as_ref().filter(|(_, task)| !task.is_finished());
+    // An earlier wake-up than needed is harmless and saves re-arming at every message.
+    if let (Some(at), Some((armed, _))) = (wanted, current)
+        && *armed <= at
+    {
+        return;
+    }
+    if let Some((_, task)) = state.armed.take() {
+        task.abort();
+    }
+    if let Some(at) = wanted {
+        let (me, instant) = (me.clone(), state.args.clock.instant(at));
+        let task = tokio::spawn(async move {
+            tokio::time::sleep_until(instant).await;
+            let _ = me.cast(Msg::Wake);
+        });
+        state.armed = Some((at, task));
+    }
+}

@@ -1,0 +1,123 @@
+//! Every metric name of the switch. Labels are bounded: never a call id or a number.
+
+use model::EndReason;
+use prometheus::{
+    Encoder, IntCounter, IntCounterVec, IntGauge, IntGaugeVec, Opts, Registry, TextEncoder,
+};
+
+use crate::services::Services;
+
+/// The counters that code increments. Gauges are read from their owners when asked for.
+#[derive(Clone)]
+pub struct Metrics {
+    registry: Registry,
+    /// Calls refused by admission before they became calls.
+    pub refused: IntCounter,
+    /// Far sides that could not be told that their call is over.
+    pub unreachable: IntCounter,
+    /// Actors and media machines restarted, by kind.
+    pub restarts: IntCounterVec,
+    ended: IntCounterVec,
+    active: IntGauge,
+    profiles: IntGaugeVec,
+    media: IntGaugeVec,
+    journal: IntGaugeVec,
+    recogniser: IntGaugeVec,
+    dialogs: IntGauge,
+}
+
+impl Default for Metrics {
+    fn default() -> Self {
+        let registry = Registry::new();
+        let counter = |name, help| keep(&registry, IntCounter::new(name, help));
+        let counters = |name, help, label: &[&str]| {
+            keep(&registry, IntCounterVec::new(Opts::new(name, help), label))
+        };
+        let gauge = |name, help| keep(&registry, IntGauge::new(name, help));
+        let gauges = |name, help, label: &[&str]| {
+            keep(&registry, IntGaugeVec::new(Opts::new(name, help), label))
+        };
+        Self {
+            refused: counter("ms_calls_refused_total", "INVITEs refused by admission"),
+            unreachable: counter(
+                "ms_farewells_unreachable_total",
+                "far sides that got no BYE",
+            ),
+            restarts: counters(
+                "ms_actor_restarts_total",
+                "restarts after a fault",
+                &["actor"],
+            ),
+            ended: counters("ms_calls_total", "calls ended", &["end_reason"]),
+            active: gauge("ms_calls_active", "calls alive"),
+            profiles: gauges("ms_profiles", "SIP profiles by state", &["state"]),
+            media: gauges(
+                "ms_media",
+                "media threads: legs, lateness, drops, ports",
+                &["what"],
+            ),
+            journal: gauges("ms_journal", "journal: queue, bytes, facts", &["what"]),
+            recogniser: gauges("ms_recogniser", "local recogniser pool", &["what"]),
+            dialogs: gauge("ms_dialogs_active", "SIP dialogs alive"),
+            registry,
+        }
+    }
+}
+
+/// A name can only clash with itself, in this file.
+fn keep<C: prometheus::core::Collector + Clone + 'static>(
+    registry: &Registry,
+    made: prometheus::Result<C>,
+) -> C {
+    let collector = made.unwrap_or_else(|e| panic!("a metric of this file is malformed: {e}"));
+    if let Err(e) = registry.register(Box::new(collector.clone())) {
+        panic!("a metric of this file is there twice: {e}");
+    }
+    collector
+}
+
+impl Metrics {
+    /// A call ended.
+    pub fn ended(&self, reason: Option<EndReason>) {
+        let reason = reason.unwrap_or(EndReason::InternalError);
+        self.ended.with_label_values(&[reason.as_str()]).inc();
+    }
+
+    /// The text a Prometheus server reads.
+    pub fn render(
+        &self,
+        services: &Services,
+        profiles_up: usize,
+        profiles_failed: usize,
+    ) -> String {
+        self.active.set(number(services.calls.len()));
+        self.dialogs.set(number(services.book.len()));
+        self.set(
+            &self.profiles,
+            &[
+                ("up", profiles_up as u64),
+                ("failed", profiles_failed as u64),
+            ],
+        );
+        self.set(&self.media, &services.media_numbers());
+        self.set(&self.journal, &services.journal_numbers());
+        self.set(&self.recogniser, &services.recogniser_numbers());
+        let mut out = Vec::new();
+        let encoded = TextEncoder::new().encode(&self.registry.gather(), &mut out);
+        match encoded {
+            Ok(()) => String::from_utf8_lossy(&out).into_owned(),
+            Err(error) => format!("# {error}\n"),
+        }
+    }
+
+    fn set(&self, gauges: &IntGaugeVec, values: &[(&str, u64)]) {
+        for (what, value) in values {
+            let value = i64::try_from(*value).unwrap_or(i64::MAX);
+            gauges.with_label_values(&[what]).set(value);
+        }
+    }
+}
+
+fn number(n: usize) -> i64 {
+    i64::try_from(n).unwrap_or(i64::MAX)
+}

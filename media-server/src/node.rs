@@ -1,0 +1,329 @@
+//! The Node actor: the root. It holds what outlives everybody else (sockets above all), starts
+//! the tree, brings failed profiles up again, and drains.
+//!
+//! ```text
+//! Node
+//! ├── Calls ── Call ×n ── Dialog, Leg, Agent
+//! └── Listener ×profile
+//! ```
+//!
+//! Supervises Calls and the Listeners and restarts both: a Listener on the same sockets, Calls with
+//! nothing (its calls died with it and are ended from their seeds). Dies only with the process.
+
+mod boot;
+mod recovery;
+
+use std::{collections::HashMap, sync::Arc, time::Duration};
+
+use ractor::{
+    Actor, ActorCell, ActorId, ActorProcessingErr, ActorRef, RpcReplyPort, SupervisionEvent,
+};
+use sip_core::endpoint::Admission;
+
+use crate::{
+    calls::{self, Calls},
+    listener::{self, Listener},
+    profile::Profile,
+    services::{Line, Services},
+    wire::Wire,
+};
+
+pub use boot::{BootError, NodeHandle, Options, start};
+
+/// A profile that could not come up is tried again so often.
+const RETRY: Duration = Duration::from_secs(5);
+/// A listener that breaks more often than this in a minute is left down, with its reason.
+const LISTENER_RESTARTS: usize = 10;
+
+/// What a Node is told.
+pub enum Msg {
+    /// Bring a profile up (again).
+    Raise(Arc<str>),
+    /// How everything is.
+    Status(RpcReplyPort<Vec<ProfileStatus>>),
+    /// Take no new calls.
+    Drain,
+    /// Test seam: break a profile's listener.
+    BreakListener(Arc<str>),
+    /// Close every socket: the process is about to go.
+    Close,
+}
+
+/// A profile and how it is.
+#[derive(Debug, Clone, serde::Serialize)]
+pub struct ProfileStatus {
+    /// Its name.
+    pub name: String,
+    /// `up` or `failed`.
+    pub state: &'static str,
+    /// Why it failed.
+    pub reason: Option<String>,
+    /// Where it listens.
+    pub listen: Vec<String>,
+    /// Live calls on it.
+    pub calls: usize,
+}
+
+/// What a Node needs.
+pub struct Args {
+    /// Everything shared.
+    pub services: Arc<Services>,
+    /// Conversations lost with the node's earlier life.
+    pub lost: Vec<crate::journal::LostCall>,
+}
+
+/// The tree.
+pub struct State {
+    services: Arc<Services>,
+    calls: ActorRef<calls::Msg>,
+    profiles: HashMap<Arc<str>, Held>,
+    listeners: HashMap<ActorId, Arc<str>>,
+    lost: Vec<crate::journal::LostCall>,
+}
+
+struct Held {
+    profile: Arc<Profile>,
+    cell: listener::Cell,
+    wire: Option<Arc<Wire>>,
+    listener: Option<ActorRef<listener::Msg>>,
+    failure: Option<String>,
+    restarts: Vec<Duration>,
+}
+
+/// The actor.
+pub struct Node;
+
+impl Actor for Node {
+    type Msg = Msg;
+    type State = State;
+    type Arguments = Args;
+
+    async fn pre_start(&self, me: ActorRef<Msg>, args: Args) -> Result<State, ActorProcessingErr> {
+        let services = args.services;
+        let calls = spawn_calls(&me, &services).await?;
+        let settings = services.settings.current();
+        let profiles = settings.profiles.iter().cloned().map(Profile::new);
+        let held = profiles.map(|profile| (profile.name.clone(), Held::of(profile)));
+        let mut state = State {
+            profiles: held.collect(),
+            calls,
+            services,
+            listeners: HashMap::new(),
+            lost: args.lost,
+        };
+        let names: Vec<_> = state.profiles.keys().cloned().collect();
+        for name in names {
+            raise(&me, &mut state, &name).await;
+        }
+        recovery::say_goodbyes(&mut state);
+        Ok(state)
+    }
+
+    async fn handle(
+        &self,
+        me: ActorRef<Msg>,
+        msg: Msg,
+        state: &mut State,
+    ) -> Result<(), ActorProcessingErr> {
+        match msg {
+            Msg::Raise(name) => raise(&me, state, &name).await,
+            Msg::Status(reply) => drop(reply.send(status(state))),
+            Msg::Drain => drain(state),
+            Msg::BreakListener(name) => {
+                if let Some(listener) = state.profiles.get(&name).and_then(|h| h.listener.as_ref())
+                {
+                    let _ = listener.cast(listener::Msg::Panic);
+                }
+            }
+            Msg::Close => close(state),
+        }
+        Ok(())
+    }
+
+    async fn handle_supervisor_evt(
+        &self,
+        me: ActorRef<Msg>,
+        event: SupervisionEvent,
+        state: &mut State,
+    ) -> Result<(), ActorProcessingErr> {
+        match event {
+            SupervisionEvent::ActorFailed(cell, error) => {
+                revive(&me, state, &cell, &error.to_string()).await?;
+            }
+            SupervisionEvent::ActorTerminated(..)
+            | SupervisionEvent::ActorStarted(_)
+            | SupervisionEvent::ProcessGroupChanged(_) => {}
+        }
+        Ok(())
+    }
+}
+
+impl Held {
+    fn of(profile: Arc<Profile>) -> Self {
+        Self {
+            profile,
+            cell: listener::Cell::default(),
+            wire: None,
+            listener: None,
+            failure: None,
+            restarts: Vec::new(),
+        }
+    }
+}
+
+async fn spawn_calls(
+    me: &ActorRef<Msg>,
+    services: &Arc<Services>,
+) -> Result<ActorRef<calls::Msg>, ActorProcessingErr> {
+    let args = calls::Args {
+        services: services.clone(),
+    };
+    let (calls, _) = Actor::spawn_linked(None, Calls, args, me.get_cell()).await?;
+    Ok(calls)
+}
+
+/// Opens a profile's sockets and starts its listener. Trouble puts that profile into
+/// `failed(reason)`, to be tried again, and harms nobody else.
+async fn raise(me: &ActorRef<Msg>, state: &mut State, name: &Arc<str>) {
+    let Some(held) = state.profiles.get_mut(name) else {
+        return;
+    };
+    if held.wire.is_none() {
+        match Wire::open(&held.profile.listen()).await {
+            Ok(wire) => held.wire = Some(wire),
+            Err(error) => return fail(me, state, name, &error.to_string()),
+        }
+    }
+    if let Err(error) = listen(me, state, name).await {
+        fail(me, state, name, &error.to_string());
+    }
+}
+
+async fn listen(
+    me: &ActorRef<Msg>,
+    state: &mut State,
+    name: &Arc<str>,
+) -> Result<(), ActorProcessingErr> {
+    let Some(held) = state.profiles.get_mut(name) else {
+        return Ok(());
+    };
+    let Some(wire) = held.wire.clone() else {
+        return Ok(());
+    };
+    let args = listener::Args {
+        profile: held.profile.clone(),
+        wire: wire.clone(),
+        cell: held.cell.clone(),
+        book: state.services.book.clone(),
+        calls: state.calls.clone(),
+        tokens: state.services.fork_tokens(),
+        clock: state.services.clock,
+    };
+    let (listener, _) = Actor::spawn_linked(None, Listener, args, me.get_cell()).await?;
+    state.listeners.insert(listener.get_id(), name.clone());
+    held.listener = Some(listener);
+    held.failure = None;
+    state.services.lines.enter(Line {
+        profile: held.profile.clone(),
+        wire,
+        listener: held.cell.clone(),
+    });
+    tracing::info!(profile = %name, "profile up");
+    Ok(())
+}
+
+fn fail(me: &ActorRef<Msg>, state: &mut State, name: &Arc<str>, reason: &str) {
+    tracing::error!(profile = %name, reason, "profile failed; trying again");
+    state.services.lines.remove(name);
+    if let Some(held) = state.profiles.get_mut(name) {
+        held.failure = Some(reason.to_owned());
+    }
+    let again = name.clone();
+    me.send_after(RETRY, move || Msg::Raise(again));
+}
+
+/// A child broke.
+async fn revive(
+    me: &ActorRef<Msg>,
+    state: &mut State,
+    cell: &ActorCell,
+    error: &str,
+) -> Result<(), ActorProcessingErr> {
+    if cell.get_id() == state.calls.get_id() {
+        tracing::error!(error, "the calls supervisor broke");
+        state.calls = spawn_calls(me, &state.services).await?;
+        recovery::end_orphans(state);
+        let names: Vec<_> = state.profiles.keys().cloned().collect();
+        for name in names {
+            listen(me, state, &name).await?;
+        }
+        return Ok(());
+    }
+    if let Some(name) = state.listeners.remove(&cell.get_id()) {
+        revive_listener(me, state, &name, error).await;
+    }
+    Ok(())
+}
+
+async fn revive_listener(me: &ActorRef<Msg>, state: &mut State, name: &Arc<str>, error: &str) {
+    tracing::error!(profile = %name, error, "a listener broke");
+    let restarts = &state.services.metrics.restarts;
+    restarts.with_label_values(&["listener"]).inc();
+    let now = state.services.clock.now();
+    let Some(held) = state.profiles.get_mut(name) else {
+        return;
+    };
+    held.listener = None;
+    held.restarts
+        .retain(|at| now.saturating_sub(*at) < Duration::from_secs(60));
+    held.restarts.push(now);
+    if held.restarts.len() > LISTENER_RESTARTS {
+        return fail(me, state, name, "its listener breaks again and again");
+    }
+    if let Err(error) = listen(me, state, name).await {
+        fail(me, state, name, &error.to_string());
+    }
+}
+
+fn status(state: &State) -> Vec<ProfileStatus> {
+    let mut all: Vec<_> = state
+        .profiles
+        .values()
+        .map(|held| one(state, held))
+        .collect();
+    all.sort_by(|a, b| a.name.cmp(&b.name));
+    all
+}
+
+fn one(state: &State, held: &Held) -> ProfileStatus {
+    let listen = held.profile.settings.listen.iter();
+    ProfileStatus {
+        name: held.profile.name.to_string(),
+        state: if held.listener.is_some() && held.failure.is_none() {
+            "up"
+        } else {
+            "failed"
+        },
+        reason: held.failure.clone(),
+        listen: listen.map(ToString::to_string).collect(),
+        calls: state.services.calls.on_profile(&held.profile.name),
+    }
+}
+
+/// New INVITEs get 503; dialogs go on.
+fn drain(state: &State) {
+    let draining = &state.services.draining;
+    draining.store(true, std::sync::atomic::Ordering::Relaxed);
+    for held in state.profiles.values() {
+        let closed = Admission::Closed { retry_after_s: 10 };
+        held.cell.cast(listener::Msg::Admission(closed));
+    }
+}
+
+fn close(state: &mut State) {
+    for held in state.profiles.values_mut() {
+        if let Some(wire) = held.wire.take() {
+            wire.close();
+        }
+    }
+}

@@ -1,0 +1,268 @@
+//! What every call needs and nobody owns alone.
+
+use std::{
+    collections::HashMap,
+    path::PathBuf,
+    sync::{
+        Arc, Mutex, PoisonError,
+        atomic::{AtomicBool, Ordering},
+    },
+    time::Duration,
+};
+
+use local_speech::Models;
+use model::{CallId, Fact};
+use providers::Providers;
+use ractor::ActorRef;
+use sip_core::tokens::TokenSource;
+use tokio::{runtime::Handle, sync::broadcast};
+
+use crate::{
+    call,
+    clock::{self, Clock},
+    dialog_book::DialogBook,
+    dossier::Dossier,
+    entropy,
+    journal::Journal,
+    listener,
+    media::Media,
+    metrics::Metrics,
+    office::{Office, RecordingUploader, SnapshotKeeper},
+    profile::Profile,
+    wire::Wire,
+};
+
+/// Facts a slow watcher may lag behind before it is told to resynchronise.
+const WATCH_BOUND: usize = 1_024;
+
+/// A profile that is up: what dialling out over it needs.
+#[derive(Clone)]
+pub struct Line {
+    /// The profile.
+    pub profile: Arc<Profile>,
+    /// Its sockets.
+    pub wire: Arc<Wire>,
+    /// Its listener.
+    pub listener: listener::Cell,
+}
+
+/// See the module. One per node, shared.
+pub struct Services {
+    /// Monotonic time.
+    pub clock: Clock,
+    /// The media threads.
+    pub media: Media,
+    /// Facts on disk.
+    pub journal: Journal,
+    /// The office, when one is configured.
+    pub office: Office,
+    /// Numbers and agents.
+    pub snapshots: SnapshotKeeper,
+    /// Finished recordings on their way to the office.
+    pub uploader: RecordingUploader,
+    /// Recognisers, voices, language models.
+    pub providers: Providers,
+    /// The local models (voice activity for every call); absent when they are not installed.
+    pub models: Option<Arc<Models>>,
+    /// The local recogniser's pool, for its numbers.
+    pub recogniser: Option<local_speech::Pool>,
+    /// Threads for voice activity detection.
+    pub ears: Handle,
+    /// Server file, profiles, dialplans.
+    pub settings: settings::Live,
+    /// Live dialogs.
+    pub book: Arc<DialogBook>,
+    /// Live calls.
+    pub calls: Registry,
+    /// Profiles that are up.
+    pub lines: Lines,
+    /// Numbers for `/metrics`.
+    pub metrics: Metrics,
+    /// Where tags and branches come from.
+    pub tokens: Mutex<TokenSource>,
+    /// Whether new calls are taken (drain turns it off).
+    pub draining: AtomicBool,
+    /// Facts as they happen.
+    pub watch: broadcast::Sender<Arc<Fact>>,
+    /// Where recordings are written first.
+    pub spool: PathBuf,
+}
+
+impl Services {
+    /// A channel of the bounded size that watchers get.
+    pub fn watch_channel() -> broadcast::Sender<Arc<Fact>> {
+        broadcast::channel(WATCH_BOUND).0
+    }
+
+    /// A token source of its own for one dialog or listener.
+    pub fn fork_tokens(&self) -> TokenSource {
+        let mut tokens = self.tokens.lock().unwrap_or_else(PoisonError::into_inner);
+        tokens.fork()
+    }
+
+    /// Opens the dossier of a new conversation.
+    pub fn open_dossier(&self) -> Arc<Dossier> {
+        let unix_ms = u64::try_from(clock::unix_ms()).unwrap_or(0);
+        let call = CallId::new(unix_ms, entropy::u128());
+        let watch = self.watch.clone();
+        let watcher = Arc::new(move |fact: &Fact| {
+            if watch.receiver_count() > 0 {
+                let _ = watch.send(Arc::new(fact.clone()));
+            }
+        });
+        Dossier::open(call, self.journal.clone(), self.clock, watcher)
+    }
+
+    /// Whether a new call may come in now.
+    pub fn accepting(&self) -> bool {
+        !self.draining.load(Ordering::Relaxed) && self.journal.accepting()
+    }
+
+    /// Numbers of the media threads, for `/metrics`.
+    pub fn media_numbers(&self) -> Vec<(&'static str, u64)> {
+        let stats = self.media.stats();
+        vec![
+            ("legs", stats.legs as u64),
+            ("lateness_p50_us", stats.lateness.p50_us),
+            ("lateness_p99_us", stats.lateness.p99_us),
+            ("lateness_p999_us", stats.lateness.p999_us),
+            ("lateness_max_us", stats.lateness.max_us),
+            ("ports_free", stats.ports.free as u64),
+            ("evictions", stats.evictions),
+            ("skipped_ticks", stats.skipped_ticks),
+        ]
+    }
+
+    /// Numbers of the journal, for `/metrics`.
+    pub fn journal_numbers(&self) -> Vec<(&'static str, u64)> {
+        let stats = self.journal.stats();
+        vec![
+            ("queued", stats.queued),
+            ("written", stats.written),
+            ("refused", stats.refused),
+            ("corrupt", stats.corrupt),
+            ("used_bytes", stats.used_bytes),
+            ("total_bytes", stats.total_bytes),
+            ("unacknowledged", stats.unacknowledged),
+        ]
+    }
+
+    /// Numbers of the local recogniser, for `/metrics`.
+    pub fn recogniser_numbers(&self) -> Vec<(&'static str, u64)> {
+        let Some(pool) = &self.recogniser else {
+            return Vec::new();
+        };
+        let counters = pool.counters();
+        vec![
+            ("finals", counters.finals_done),
+            ("partials", counters.partials_done),
+            ("partials_dropped", counters.partials_dropped),
+            ("finals_refused", counters.finals_refused),
+            ("panicked", counters.panicked),
+        ]
+    }
+
+    /// The wall clock's schedule time for a call that starts now.
+    pub fn wall(&self) -> jiff::Timestamp {
+        jiff::Timestamp::from_millisecond(clock::unix_ms()).unwrap_or_default()
+    }
+}
+
+/// Live calls by id.
+#[derive(Default)]
+pub struct Registry {
+    entries: Mutex<HashMap<CallId, Entry>>,
+}
+
+/// A live call.
+#[derive(Clone)]
+pub struct Entry {
+    /// Its actor.
+    pub actor: ActorRef<call::Msg>,
+    /// Its facts.
+    pub dossier: Arc<Dossier>,
+    /// The profile it came over.
+    pub profile: Arc<str>,
+    /// Calling party as received.
+    pub from: String,
+    /// Called party as received.
+    pub to: String,
+    /// When it came.
+    pub since: Duration,
+}
+
+impl Registry {
+    /// A call lives.
+    pub fn enter(&self, entry: Entry) {
+        self.lock().insert(entry.dossier.call(), entry);
+    }
+
+    /// A call is over.
+    pub fn remove(&self, call: CallId) -> Option<Entry> {
+        self.lock().remove(&call)
+    }
+
+    /// One call.
+    pub fn get(&self, call: CallId) -> Option<Entry> {
+        self.lock().get(&call).cloned()
+    }
+
+    /// All of them, oldest first.
+    pub fn all(&self) -> Vec<Entry> {
+        let mut all: Vec<_> = self.lock().values().cloned().collect();
+        all.sort_by_key(|entry| entry.dossier.call());
+        all
+    }
+
+    /// How many live.
+    pub fn len(&self) -> usize {
+        self.lock().len()
+    }
+
+    /// Whether none lives.
+    pub fn is_empty(&self) -> bool {
+        self.len() == 0
+    }
+
+    /// How many live on one profile.
+    pub fn on_profile(&self, profile: &str) -> usize {
+        let entries = self.lock();
+        entries.values().filter(|e| &*e.profile == profile).count()
+    }
+
+    fn lock(&self) -> std::sync::MutexGuard<'_, HashMap<CallId, Entry>> {
+        self.entries.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+}
+
+/// Profiles that are up, by name.
+#[derive(Default)]
+pub struct Lines {
+    up: Mutex<HashMap<Arc<str>, Line>>,
+}
+
+impl Lines {
+    /// A profile is up.
+    pub fn enter(&self, line: Line) {
+        self.lock().insert(line.profile.name.clone(), line);
+    }
+
+    /// A profile is down.
+    pub fn remove(&self, name: &str) {
+        self.lock().remove(name);
+    }
+
+    /// One of them.
+    pub fn get(&self, name: &str) -> Option<Line> {
+        self.lock().get(name).cloned()
+    }
+
+    /// All that are up.
+    pub fn all(&self) -> Vec<Line> {
+        self.lock().values().cloned().collect()
+    }
+
+    fn lock(&self) -> std::sync::MutexGuard<'_, HashMap<Arc<str>, Line>> {
+        self.up.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+}
