@@ -13,6 +13,7 @@
 //!
 //! Every machine has one contract: `handle(now, input)`, then drain `poll_effect()`, then arm a timer
 //! for `poll_timeout()` and call `handle_timeout(now)`. A late or spurious timeout does nothing.
+#![deny(missing_docs)]
 #![cfg_attr(
     not(test),
     deny(
