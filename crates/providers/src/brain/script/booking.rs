@@ -25,10 +25,9 @@ impl Turn<'_> {
             self.say("no_bookings", &[]);
             return self.ask_more();
         }
-        if let Some(booked) = self.mind.booked.clone() {
-            if !self.mind.is_booking() && !reading.has(Intent::Book) {
-                return self.say("booked_already", &[("what", &booked.what)]);
-            }
+        let begins = self.mind.is_booking() || reading.has(Intent::Book);
+        if let Some(booked) = self.mind.booked.clone().filter(|_| !begins) {
+            return self.say("booked_already", &[("what", &booked.what)]);
         }
         let wants_own = reading.has(Intent::OwnNumber) && reading.digits.is_none();
         let changed = self.absorb(reading);

@@ -235,12 +235,11 @@ impl<'a> Turn<'a> {
             self.say("hello", &[]);
             return self.again();
         }
-        if reading.has(Intent::Change) {
-            if let Some(other) = named_slot(reading).filter(|other| *other != slot) {
-                return self.ask_anew(other);
-            }
+        let other = named_slot(reading).filter(|other| *other != slot);
+        match other.filter(|_| reading.has(Intent::Change)) {
+            Some(other) => self.ask_anew(other),
+            None => self.not_understood(true),
         }
-        self.not_understood(true);
     }
 
     fn in_confirming(&mut self, reading: &Reading) {

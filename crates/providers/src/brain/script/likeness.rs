@@ -20,10 +20,8 @@ pub(super) fn has_content(word: &str) -> bool {
 
 /// A word without its ending.
 pub(super) fn stem(word: &str) -> &str {
-    if word.len() > 6 {
-        if let Some(short) = word.strip_suffix("ing") {
-            return short;
-        }
+    if let Some(short) = word.strip_suffix("ing").filter(|_| word.len() > 6) {
+        return short;
     }
     if word.len() > 4 {
         for ending in ["es", "ed"] {

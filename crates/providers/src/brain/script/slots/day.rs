@@ -235,7 +235,7 @@ fn month(word: &str) -> Option<i8> {
     let hit = |name: &&str| {
         **name == *word || (word.len() >= 3 && word != "mar" && name.starts_with(word))
     };
-    let at = MONTHS.iter().position(|name| hit(name))?;
+    let at = MONTHS.iter().position(hit)?;
     i8::try_from(at + 1).ok()
 }
 

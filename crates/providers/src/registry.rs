@@ -1,0 +1,119 @@
+//! What a process has of providers.
+
+use std::{collections::BTreeMap, sync::Arc};
+
+use crate::{
+    Class, ProviderError,
+    llm::{self, Llm, fake::FakeLlm},
+    stt::{self, Stt, fake::FakeStt},
+    tts::{self, Tts, fake::FakeTts},
+};
+
+/// What providers are made of.
+#[derive(Clone)]
+pub struct Shared {
+    /// The way out.
+    pub egress: egress::Egress,
+    /// The recogniser's threads, where the models are installed.
+    pub pool: Option<local_speech::Pool>,
+    /// The voices' threads.
+    pub voices: Option<local_speech::Voices>,
+    /// The scripts of the fakes.
+    pub fakes: Fakes,
+}
+
+/// The fakes, each with its script.
+#[derive(Clone, Default)]
+pub struct Fakes {
+    /// The voice.
+    pub tts: Arc<FakeTts>,
+    /// The recogniser.
+    pub stt: Arc<FakeStt>,
+    /// The language model.
+    pub llm: Arc<FakeLlm>,
+}
+
+/// A language model that the operator declared.
+#[derive(Clone, PartialEq, Eq)]
+pub struct LlmEntry {
+    /// As agents name it.
+    pub name: String,
+    /// A row of [`llm::ALL`].
+    pub kind: String,
+    /// Base URL (`http://127.0.0.1:8000/v1`).
+    pub url: String,
+    /// API key.
+    pub key: Option<String>,
+    /// The model to ask when an agent says `default`.
+    pub model: Option<String>,
+    /// Other entries to ask, in turn, when this one fails before its first word.
+    pub fallbacks: Vec<String>,
+}
+
+impl std::fmt::Debug for LlmEntry {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        f.debug_struct("LlmEntry")
+            .field("name", &self.name)
+            .field("kind", &self.kind)
+            .field("key", &self.key.as_ref().map(|_| "***"))
+            .field("model", &self.model)
+            .field("fallbacks", &self.fallbacks)
+            .finish_non_exhaustive()
+    }
+}
+
+/// All providers of a process; a cheap handle.
+#[derive(Clone)]
+pub struct Providers {
+    shared: Shared,
+    llms: Arc<BTreeMap<String, Arc<dyn Llm>>>,
+}
+
+impl Providers {
+    /// Opens what the operator declared.
+    ///
+    /// # Errors
+    /// An entry of an unknown kind, or with a fallback that is not declared.
+    pub fn new(shared: Shared, llms: &[LlmEntry]) -> Result<Self, ProviderError> {
+        let llms = llm::open_all(&shared, llms)?;
+        Ok(Self {
+            shared,
+            llms: Arc::new(llms),
+        })
+    }
+
+    /// A voice provider by name.
+    ///
+    /// # Errors
+    /// No such row, or what it needs is not there.
+    pub fn tts(&self, name: &str) -> Result<Arc<dyn Tts>, ProviderError> {
+        let row = tts::ALL.iter().find(|row| row.name == name);
+        let names: Vec<&str> = tts::ALL.iter().map(|row| row.name).collect();
+        let row = row.ok_or_else(|| ProviderError::unknown("voice", name, &names))?;
+        (row.open)(&self.shared)
+    }
+
+    /// A recogniser by name.
+    ///
+    /// # Errors
+    /// No such row, or what it needs is not there.
+    pub fn stt(&self, name: &str) -> Result<Arc<dyn Stt>, ProviderError> {
+        let row = stt::ALL.iter().find(|row| row.name == name);
+        let names: Vec<&str> = stt::ALL.iter().map(|row| row.name).collect();
+        let row = row.ok_or_else(|| ProviderError::unknown("recogniser", name, &names))?;
+        (row.open)(&self.shared)
+    }
+
+    /// A language model by the operator's name for it.
+    ///
+    /// # Errors
+    /// It is not declared.
+    pub fn llm(&self, name: &str) -> Result<Arc<dyn Llm>, ProviderError> {
+        let names: Vec<&str> = self.llms.keys().map(String::as_str).collect();
+        let found = self.llms.get(name).cloned();
+        found.ok_or_else(|| match names.is_empty() {
+            true => ProviderError::new(name, Class::FailOver, "no language model is declared"),
+            false => ProviderError::unknown("language model", name, &names),
+        })
+    }
+}
