@@ -1,0 +1,197 @@
+//! `/internal/v1`: what switches say and ask. Node keys only, on every route here.
+
+use std::time::Duration;
+
+use axum::{
+    Json, Router,
+    body::Bytes,
+    extract::{DefaultBodyLimit, Request, State},
+    http::{HeaderMap, StatusCode},
+    middleware,
+    response::{IntoResponse, Response},
+    routing::{get, post, put},
+};
+use model::{
+    CallId, Fact,
+    booking::{BookingOutcome, BookingRequest},
+    internal::{FactAck, Heartbeat, RecordingAck},
+};
+use serde::Deserialize;
+use serde_json::Value;
+use tokio::time::Instant;
+
+use crate::{
+    app::App,
+    auth,
+    body::Id,
+    clock::now_ms,
+    desk::{self, Decision, Order},
+    error::{ApiError, ErrorCode, FaultCode},
+    query::Params,
+    upload,
+};
+
+/// The largest batch of facts, bytes.
+const BATCH_BYTES: usize = 8 << 20;
+/// The largest batch of facts.
+const BATCH_FACTS: usize = 1_000;
+/// The longest poll.
+const POLL_MS: u64 = 60_000;
+/// How late another replica's revision may be seen.
+const LOOK: Duration = Duration::from_millis(500);
+
+/// The routes, behind the node key.
+pub fn router(app: &App) -> Router<App> {
+    Router::new()
+        .route("/internal/v1/snapshot", get(snapshot))
+        .route("/internal/v1/journal", post(journal))
+        .route("/internal/v1/bookings", post(book))
+        .route("/internal/v1/heartbeat", post(heartbeat))
+        .layer(DefaultBodyLimit::max(BATCH_BYTES))
+        .merge(
+            Router::new()
+                .route("/internal/v1/recordings/{call_id}", put(recording))
+                .layer(DefaultBodyLimit::disable()),
+        )
+        .layer(middleware::from_fn_with_state(
+            app.clone(),
+            auth::node_guard,
+        ))
+}
+
+/// The snapshot, once its revision differs from `after`; 304 when it did not within `wait_ms`.
+async fn snapshot(State(app): State<App>, mut params: Params) -> Result<Response, ApiError> {
+    let after: Option<u64> = params.parsed("after", "a revision");
+    let wait: Option<u64> = params.parsed("wait_ms", "milliseconds");
+    params.finish()?;
+    let until = Instant::now() + Duration::from_millis(wait.unwrap_or(0).min(POLL_MS));
+    let mut bell = app.bell();
+    loop {
+        bell.mark_unchanged();
+        if Some(app.db().revision().await?) != after {
+            return Ok(Json(app.db().snapshot().await?).into_response());
+        }
+        let left = until.saturating_duration_since(Instant::now());
+        if left.is_zero() || !app.wait(&mut bell, left.min(LOOK)).await {
+            return Ok(StatusCode::NOT_MODIFIED.into_response());
+        }
+    }
+}
+
+/// A batch whose facts are read one by one, so that one that is malformed stops no other.
+#[derive(Deserialize)]
+struct RawBatch {
+    node: model::NodeId,
+    boot: u64,
+    facts: Vec<Value>,
+}
+
+/// Takes facts; the answer always covers the whole batch.
+async fn journal(State(app): State<App>, bytes: Bytes) -> Result<Json<FactAck>, ApiError> {
+    let batch: RawBatch = read(&bytes)?;
+    if batch.facts.len() > BATCH_FACTS {
+        let message = format!("a batch holds at most {BATCH_FACTS} facts");
+        return Err(ApiError::at(
+            ErrorCode::ValidationFailed,
+            FaultCode::OutOfRange,
+            "/facts",
+            message,
+        ));
+    }
+    let accepted = batch.facts.len();
+    let mut facts = Vec::with_capacity(accepted);
+    let mut refused = Vec::new();
+    for (index, raw) in batch.facts.into_iter().enumerate() {
+        match serde_json::from_value::<Fact>(raw) {
+            Ok(fact) if fact.node == batch.node && storable(&fact) => facts.push(fact),
+            Ok(_) => refused.push(index),
+            Err(fault) => {
+                tracing::warn!(node = %batch.node, index, %fault, "a fact is malformed");
+                refused.push(index);
+            }
+        }
+    }
+    let now = now_ms();
+    app.db().node_seen(batch.node, batch.boot, now).await?;
+    app.db().take_facts(&facts, now).await?;
+    app.ring();
+    Ok(Json(FactAck { accepted, refused }))
+}
+
+/// Whether the numbers of a fact fit the columns.
+fn storable(fact: &Fact) -> bool {
+    i64::try_from(fact.boot).is_ok() && i64::try_from(fact.offset_ms).is_ok()
+}
+
+/// Takes the recording of a call.
+async fn recording(
+    State(app): State<App>,
+    Id(call): Id<CallId>,
+    headers: HeaderMap,
+    request: Request,
+) -> Result<Json<RecordingAck>, ApiError> {
+    let sha256 = headers.get("x-content-sha256");
+    let sha256 = sha256.and_then(|value| value.to_str().ok());
+    let stored = upload::take(&app, call, sha256, request.into_body()).await?;
+    app.ring();
+    Ok(Json(RecordingAck {
+        sha256: stored.sha256,
+        bytes: stored.bytes,
+    }))
+}
+
+/// Books for an agent in a call, under the version that the call keeps.
+async fn book(State(app): State<App>, bytes: Bytes) -> Result<Json<BookingOutcome>, ApiError> {
+    let wanted: BookingRequest = read(&bytes)?;
+    let version = app
+        .db()
+        .version(Some(wanted.tenant), wanted.agent, wanted.agent_version)
+        .await?;
+    let config = version.and_then(|version| version.config);
+    let config = config.ok_or_else(ApiError::not_found)?;
+    let order = Order {
+        tenant: wanted.tenant,
+        agent: wanted.agent,
+        agent_version: wanted.agent_version,
+        call: Some(wanted.call),
+        starts_local: wanted.starts_local,
+        party_size: wanted.party_size,
+        phone: wanted.phone,
+        idempotency_key: Some(wanted.idempotency_key),
+    };
+    Ok(Json(match desk::book(&app, &config, order).await? {
+        Decision::Booked(booking) => BookingOutcome::Booked {
+            id: booking.id,
+            code: booking.code,
+        },
+        Decision::Full(alternatives) => BookingOutcome::Full { alternatives },
+        Decision::Refused(reason) => BookingOutcome::Refused { reason },
+        Decision::KeyReused => {
+            return Err(ApiError::at(
+                ErrorCode::IdempotencyMismatch,
+                FaultCode::Taken,
+                "/idempotency_key",
+                "this key made another booking",
+            ));
+        }
+    }))
+}
+
+/// Takes a sign of life.
+async fn heartbeat(State(app): State<App>, bytes: Bytes) -> Result<StatusCode, ApiError> {
+    let beat: Heartbeat = read(&bytes)?;
+    app.db().heartbeat(&beat, now_ms()).await?;
+    app.ring();
+    Ok(StatusCode::NO_CONTENT)
+}
+
+fn read<T: serde::de::DeserializeOwned>(bytes: &Bytes) -> Result<T, ApiError> {
+    serde_json::from_slice(bytes).map_err(|fault| {
+        ApiError::at(
+            ErrorCode::ValidationFailed,
+            FaultCode::InvalidFormat,
+            "",
+            fault.to_string(),
+        )
+    })
+}

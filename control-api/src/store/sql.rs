@@ -1,0 +1,251 @@
+//! One query, two engines: text with `$1` placeholders and typed values that run on SQLite and
+//! PostgreSQL alike.
+
+use std::{borrow::Cow, str::FromStr};
+
+use sqlx::{
+    AssertSqlSafe, Decode, Postgres, Sqlite, Type,
+    postgres::{PgArguments, PgRow},
+    query::Query as SqlxQuery,
+    sqlite::{SqliteArguments, SqliteRow},
+};
+
+use super::StoreError;
+
+/// A value bound to a placeholder. It keeps its type when it is null: PostgreSQL wants to know.
+#[derive(Debug, Clone, PartialEq)]
+pub enum Value {
+    /// Text, ids and JSON.
+    Text(Option<String>),
+    /// Integers and instants.
+    Int(Option<i64>),
+    /// Flags.
+    Bool(Option<bool>),
+}
+
+macro_rules! into_value {
+    ($($from:ty => $variant:ident, $convert:expr;)*) => {$(
+        impl From<$from> for Value {
+            fn from(value: $from) -> Self {
+                Self::$variant(Some($convert(value)))
+            }
+        }
+        impl From<Option<$from>> for Value {
+            fn from(value: Option<$from>) -> Self {
+                Self::$variant(value.map($convert))
+            }
+        }
+    )*};
+}
+
+into_value! {
+    &str => Text, storable;
+    String => Text, |text: String| storable(&text);
+    &String => Text, |text: &String| storable(text);
+    model::TenantId => Text, |id: model::TenantId| id.to_string();
+    model::AgentId => Text, |id: model::AgentId| id.to_string();
+    model::NumberId => Text, |id: model::NumberId| id.to_string();
+    model::CallId => Text, |id: model::CallId| id.to_string();
+    model::KeyId => Text, |id: model::KeyId| id.to_string();
+    model::BookingId => Text, |id: model::BookingId| id.to_string();
+    model::NodeId => Text, |id: model::NodeId| id.to_string();
+    i64 => Int, |n| n;
+    u32 => Int, i64::from;
+    u16 => Int, i64::from;
+    u8 => Int, i64::from;
+    u64 => Int, |n: u64| i64::try_from(n).unwrap_or(i64::MAX);
+    bool => Bool, |flag| flag;
+}
+
+impl Value {
+    /// Whether there is nothing in it.
+    pub fn is_null(&self) -> bool {
+        matches!(self, Self::Text(None) | Self::Int(None) | Self::Bool(None))
+    }
+}
+
+/// PostgreSQL takes no NUL in text; a wire that carries one must not block the journal.
+fn storable(text: &str) -> String {
+    text.replace('\0', "\u{FFFD}")
+}
+
+/// A query with its values.
+#[derive(Debug, Clone)]
+pub struct Query {
+    text: Cow<'static, str>,
+    values: Vec<Value>,
+}
+
+/// A fixed query.
+pub fn sql(text: &'static str) -> Query {
+    Query {
+        text: Cow::Borrowed(text),
+        values: Vec::new(),
+    }
+}
+
+impl Query {
+    /// Binds the next placeholder.
+    #[must_use]
+    pub fn bind(mut self, value: impl Into<Value>) -> Self {
+        self.values.push(value.into());
+        self
+    }
+
+    /// A query that is built.
+    pub fn text(text: String) -> Self {
+        Self {
+            text: Cow::Owned(text),
+            values: Vec::new(),
+        }
+    }
+
+    /// Adds ` and CONDITION $n`.
+    #[must_use]
+    pub fn and(self, condition: &str, value: Value) -> Self {
+        self.then(&format!(" and {condition} "), value)
+    }
+
+    /// Adds `text` and a placeholder after it.
+    #[must_use]
+    pub fn then(mut self, text: &str, value: impl Into<Value>) -> Self {
+        self.values.push(value.into());
+        self.text = Cow::Owned(format!("{}{text}${}", self.text, self.values.len()));
+        self
+    }
+
+    /// `insert into TABLE (COLUMNS) values (…), (…)` followed by `suffix`. Every row has as many
+    /// values as there are columns; at most 32,766 values in all (SQLite's limit).
+    pub fn insert(table: &str, columns: &[&str], rows: Vec<Vec<Value>>, suffix: &str) -> Self {
+        let mut text = format!("insert into {table} ({}) values ", columns.join(", "));
+        let mut values = Vec::with_capacity(rows.len() * columns.len());
+        for (index, row) in rows.into_iter().enumerate() {
+            text.push_str(if index == 0 { "(" } else { ", (" });
+            for (column, value) in row.into_iter().enumerate() {
+                values.push(value);
+                let comma = if column == 0 { "" } else { ", " };
+                text.push_str(&format!("{comma}${}", values.len()));
+            }
+            text.push(')');
+        }
+        text.push(' ');
+        text.push_str(suffix);
+        Self {
+            text: Cow::Owned(text),
+            values,
+        }
+    }
+
+    pub(super) fn sqlite(self) -> SqlxQuery<'static, Sqlite, SqliteArguments> {
+        let cached = matches!(self.text, Cow::Borrowed(_));
+        let query = sqlx::query(AssertSqlSafe(self.text)).persistent(cached);
+        self.values
+            .into_iter()
+            .fold(query, |query, value| match value {
+                Value::Text(text) => query.bind(text),
+                Value::Int(int) => query.bind(int),
+                Value::Bool(flag) => query.bind(flag),
+            })
+    }
+
+    pub(super) fn postgres(self) -> SqlxQuery<'static, Postgres, PgArguments> {
+        let cached = matches!(self.text, Cow::Borrowed(_));
+        let query = sqlx::query(AssertSqlSafe(self.text)).persistent(cached);
+        self.values
+            .into_iter()
+            .fold(query, |query, value| match value {
+                Value::Text(text) => query.bind(text),
+                Value::Int(int) => query.bind(int),
+                Value::Bool(flag) => query.bind(flag),
+            })
+    }
+}
+
+/// A type that a column can be read as, on both engines.
+pub trait Column:
+    for<'r> Decode<'r, Sqlite> + Type<Sqlite> + for<'r> Decode<'r, Postgres> + Type<Postgres>
+{
+}
+
+impl<T> Column for T where
+    T: for<'r> Decode<'r, Sqlite> + Type<Sqlite> + for<'r> Decode<'r, Postgres> + Type<Postgres>
+{
+}
+
+/// A row of either engine.
+pub enum Row {
+    /// From SQLite.
+    Sqlite(SqliteRow),
+    /// From PostgreSQL.
+    Postgres(PgRow),
+}
+
+impl Row {
+    /// The column `name`.
+    pub fn get<T: Column>(&self, name: &str) -> Result<T, StoreError> {
+        use sqlx::Row as _;
+        Ok(match self {
+            Self::Sqlite(row) => row.try_get(name)?,
+            Self::Postgres(row) => row.try_get(name)?,
+        })
+    }
+
+    /// The text column `name`, read as an id, an enum or anything else that parses.
+    pub fn parse<T: FromStr>(&self, name: &str) -> Result<T, StoreError> {
+        let text: String = self.get(name)?;
+        text.parse().map_err(|_| StoreError::corrupt(name, &text))
+    }
+
+    /// The same, where it may be null.
+    pub fn parse_opt<T: FromStr>(&self, name: &str) -> Result<Option<T>, StoreError> {
+        let text: Option<String> = self.get(name)?;
+        text.map(|text| text.parse().map_err(|_| StoreError::corrupt(name, &text)))
+            .transpose()
+    }
+
+    /// The JSON column `name`.
+    pub fn json<T: serde::de::DeserializeOwned>(&self, name: &str) -> Result<T, StoreError> {
+        let text: String = self.get(name)?;
+        serde_json::from_str(&text).map_err(|_| StoreError::corrupt(name, &text))
+    }
+
+    /// The whole-number column `name`, in a smaller or unsigned type.
+    pub fn int<T: TryFrom<i64>>(&self, name: &str) -> Result<T, StoreError> {
+        let int: i64 = self.get(name)?;
+        T::try_from(int).map_err(|_| StoreError::corrupt(name, &int.to_string()))
+    }
+
+    /// The same, where it may be null.
+    pub fn int_opt<T: TryFrom<i64>>(&self, name: &str) -> Result<Option<T>, StoreError> {
+        let int: Option<i64> = self.get(name)?;
+        int.map(|n| T::try_from(n).map_err(|_| StoreError::corrupt(name, &n.to_string())))
+            .transpose()
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn rows_get_numbered_placeholders() {
+        let rows = vec![
+            vec![Value::from(1_i64), Value::from("a")],
+            vec![Value::from(2_i64), Value::from("b")],
+        ];
+        let query = Query::insert("t", &["n", "s"], rows, "on conflict do nothing");
+        assert_eq!(
+            query.text,
+            "insert into t (n, s) values ($1, $2), ($3, $4) on conflict do nothing"
+        );
+        assert_eq!(query.values.len(), 4);
+    }
+
+    #[test]
+    fn a_nul_in_text_becomes_a_replacement_mark() {
+        assert_eq!(
+            Value::from("a\0b"),
+            Value::Text(Some("a\u{FFFD}b".to_owned()))
+        );
+    }
+}

@@ -1,0 +1,35 @@
+//! The office over HTTP: one suite, run on SQLite and on PostgreSQL.
+
+mod agents;
+mod bookings;
+mod calls;
+mod documents;
+mod errors;
+mod harness;
+mod idempotency;
+mod live;
+mod lost_nodes;
+mod recordings;
+mod rights;
+mod storage;
+mod story;
+
+/// Makes each case a test on SQLite and one on PostgreSQL.
+macro_rules! on_both_engines {
+    ($($case:ident),+ $(,)?) => {
+        $(mod $case {
+            #[tokio::test(flavor = "multi_thread")]
+            async fn on_sqlite() {
+                super::cases::$case(crate::harness::TestApp::sqlite().await).await;
+            }
+
+            #[tokio::test(flavor = "multi_thread")]
+            async fn on_postgres() {
+                if let Some(app) = crate::harness::TestApp::postgres(stringify!($case)).await {
+                    super::cases::$case(app).await;
+                }
+            }
+        })+
+    };
+}
+pub(crate) use on_both_engines;
