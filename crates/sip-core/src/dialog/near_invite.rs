@@ -142,6 +142,7 @@ impl Dialog {
             draft.header(name, value);
         }
         let request = if call.delayed_offer {
+            self.session.receive_at(call.media);
             draft.finish(b"")
         } else {
             let sdp = self.session.offer(call.media, Direction::SendRecv);

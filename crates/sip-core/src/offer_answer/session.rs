@@ -81,6 +81,11 @@ impl Session {
         self.state.address
     }
 
+    /// Where we will receive, before anything is described: a call without an offer of ours.
+    pub fn receive_at(&mut self, address: MediaAddress) {
+        self.state.address = Some(address);
+    }
+
     /// What we want to do with the media.
     pub fn direction(&self) -> Direction {
         self.state.direction

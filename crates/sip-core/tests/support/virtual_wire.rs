@@ -13,6 +13,7 @@ use sip_core::dialog::{
 };
 use sip_core::endpoint::{Endpoint, EndpointConfig, EndpointEffect, EndpointInput, NewInvite};
 use sip_core::flow::{Flow, Transport};
+use sip_core::message::{Framing, Message, Method, parse};
 use sip_core::offer_answer::{CodecCapability, MediaAddress, MediaPolicy, Negotiation};
 use sip_core::tokens::TokenSource;
 use sip_core::value::{NameAddr, Uri};
@@ -65,6 +66,16 @@ pub struct Side {
 /// Side of origin and first line → lost or not.
 pub type Lose = Box<dyn FnMut(usize, &str) -> bool>;
 
+/// A request that was sent.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Sent {
+    pub side: usize,
+    pub method: String,
+    pub branch: String,
+    pub to_tag: String,
+    pub cseq: u32,
+}
+
 pub struct Pair {
     pub now: Duration,
     pub wire: Wire,
@@ -74,6 +85,8 @@ pub struct Pair {
     flying: BTreeMap<(Duration, u64), (usize, SocketAddr, Bytes)>,
     count: u64,
     pub ladder: Vec<String>,
+    /// First copies of requests inside dialogs, other than ACK and CANCEL.
+    pub requests: Vec<Sent>,
     /// Decides by first line and side of origin whether a datagram is lost.
     pub lose: Lose,
 }
@@ -174,6 +187,7 @@ impl Pair {
             flying: BTreeMap::new(),
             count: 0,
             ladder: Vec::new(),
+            requests: Vec::new(),
             lose: Box::new(|_, _| false),
         }
     }
@@ -410,7 +424,28 @@ impl Pair {
         self.ladder.push(format!("{ms:>6} ms  {line}"));
     }
 
+    fn record(&mut self, side: usize, bytes: &Bytes) {
+        let text = |bytes: &[u8]| String::from_utf8_lossy(bytes).into_owned();
+        let message = parse(bytes, Framing::Datagram).expect("only sound messages are sent");
+        if let Message::Request(request) = message
+            && let Some(tag) = request.to().tag()
+            && !matches!(request.method(), Method::Ack | Method::Cancel)
+        {
+            let sent = Sent {
+                side,
+                method: request.method().to_string(),
+                branch: text(request.via().branch().expect("branch")),
+                to_tag: text(tag),
+                cseq: request.cseq(),
+            };
+            if !self.requests.contains(&sent) {
+                self.requests.push(sent);
+            }
+        }
+    }
+
     fn transmit(&mut self, from: usize, flow: Flow, bytes: Bytes) {
+        self.record(from, &bytes);
         let text = String::from_utf8_lossy(&bytes).into_owned();
         let first = text.lines().next().unwrap_or_default().to_owned();
         let to = self

@@ -1,0 +1,152 @@
+//! Whatever two sides do to a call, in whatever order, on whatever wire: each hears of its end exactly once, nothing is left over,
+//! and CSeq numbers only go up.
+
+#[path = "support/virtual_wire.rs"]
+mod virtual_wire;
+
+use std::collections::HashMap;
+use std::time::Duration;
+
+use proptest::prelude::*;
+use sip_core::dialog::{Dialog, DialogInput, Refusal};
+use sip_core::flow::Transport;
+use sip_core::offer_answer::Direction;
+use virtual_wire::{Callee, Pair, Wire, media};
+
+#[derive(Clone, Debug)]
+enum Step {
+    Wait(u64),
+    Ring,
+    Progress,
+    Answer,
+    Reject(u16),
+    Hangup,
+    Reoffer(Direction, bool),
+    Info,
+    TransportFailed,
+    /// The dialog dies and is made anew from its seed.
+    Crash,
+}
+
+fn step() -> impl Strategy<Value = (usize, Step)> {
+    let direction = prop_oneof![
+        Just(Direction::SendRecv),
+        Just(Direction::SendOnly),
+        Just(Direction::Inactive),
+    ];
+    let step = prop_oneof![
+        6 => (0u64..3_000).prop_map(Step::Wait),
+        1 => Just(Step::Ring),
+        1 => Just(Step::Progress),
+        3 => Just(Step::Answer),
+        1 => (300u16..700).prop_map(Step::Reject),
+        1 => Just(Step::Hangup),
+        4 => (direction, any::<bool>()).prop_map(|(direction, moved)| Step::Reoffer(direction, moved)),
+        2 => Just(Step::Info),
+        1 => Just(Step::TransportFailed),
+        1 => Just(Step::Crash),
+    ];
+    (0usize..2, step)
+}
+
+fn carry_out(pair: &mut Pair, side: usize, step: &Step) {
+    if let Step::Wait(ms) = step {
+        return pair.run_ms(*ms);
+    }
+    if pair.sides[side].dialogs.len() != 1 {
+        return;
+    }
+    let flow = pair.flow(side);
+    let input = match step {
+        Step::Wait(_) => return,
+        Step::Crash => return crash(pair, side),
+        Step::Ring => DialogInput::Ring,
+        Step::Progress => DialogInput::Progress { media: media(5000) },
+        Step::Answer => DialogInput::Answer { media: media(5000) },
+        Step::Reject(status) => DialogInput::Reject(Refusal::new(*status)),
+        Step::Hangup => DialogInput::Hangup { reason: None },
+        Step::Reoffer(direction, moved) => DialogInput::Reoffer {
+            direction: *direction,
+            media: moved.then(|| media(6000)),
+        },
+        Step::Info => DialogInput::SendInfo {
+            content_type: "application/dtmf".into(),
+            body: "1".into(),
+        },
+        Step::TransportFailed => DialogInput::TransportFailed { flow },
+    };
+    pair.tell(side, input);
+}
+
+/// Only a live call is worth crashing: the end of a dead one was already told.
+fn crash(pair: &mut Pair, side: usize) {
+    if pair.sides[side]
+        .names()
+        .iter()
+        .any(|name| name.starts_with("Ended"))
+    {
+        return;
+    }
+    let id = pair.sides[side].only();
+    let now = pair.now;
+    let side = &mut pair.sides[side];
+    let seed = side.dialogs[&id].seed();
+    let dialog = Dialog::resume(now, side.config(), side.tokens.fork(), &seed).expect("resumed");
+    side.dialogs.insert(id, dialog);
+}
+
+/// New requests of one side in one dialog count up; only ACK and CANCEL repeat their INVITE's number.
+fn assert_cseqs_go_up(pair: &Pair) {
+    let mut last: HashMap<(usize, String), u32> = HashMap::new();
+    for sent in &pair.requests {
+        let known = last.entry((sent.side, sent.to_tag.clone())).or_default();
+        assert!(
+            sent.cseq >= *known,
+            "{}\n{}",
+            sent.method,
+            pair.ladder_text()
+        );
+        *known = sent.cseq;
+    }
+}
+
+proptest! {
+    #![proptest_config(ProptestConfig { failure_persistence: None, ..ProptestConfig::with_cases(300) })]
+
+    #[test]
+    fn every_call_ends_once_and_leaves_nothing(
+        steps in prop::collection::vec(step(), 1..30),
+        seed: u64,
+        loss in 0u64..30,
+        jitter_ms in 0u64..200,
+        tcp: bool,
+        delayed: bool,
+    ) {
+        let wire = Wire { seed, loss: if tcp { 0 } else { loss }, delay_ms: 15, jitter_ms: if tcp { 0 } else { jitter_ms } };
+        let transport = if tcp { Transport::Tcp } else { Transport::Udp };
+        let mut pair = Pair::over(wire, transport);
+        pair.sides[1].callee = Callee::Waits;
+        let mut call = pair.outbound();
+        call.delayed_offer = delayed;
+        call.ring_timeout = Some(Duration::from_secs(120));
+        pair.place(&call);
+        for (side, step) in &steps {
+            carry_out(&mut pair, *side, step);
+        }
+        // The end of every story: both sides hang up, and the timers run out.
+        for _ in 0..2 {
+            for side in 0..2 {
+                carry_out(&mut pair, side, &Step::Hangup);
+                pair.run_ms(100_000);
+            }
+        }
+        for side in &pair.sides {
+            let names = side.names();
+            let ended = names.iter().filter(|name| name.starts_with("Ended")).count();
+            let begun = side.name == "alice" || names.iter().any(|name| name.starts_with("Invited"));
+            prop_assert_eq!(ended, usize::from(begun), "{}\n{}", side.name, pair.ladder_text());
+        }
+        pair.assert_clean();
+        assert_cseqs_go_up(&pair);
+    }
+}
