@@ -154,6 +154,8 @@ impl Engine {
     }
 }
 
+/// Rounds half away from zero; the cast saturates. (`f32::round` is a library call on baseline x86-64.)
 fn to_i16(sample: f32) -> i16 {
-    (sample * 32_768.0).round().clamp(-32_768.0, 32_767.0) as i16
+    let scaled = sample * 32_768.0;
+    (scaled + 0.5_f32.copysign(scaled)) as i16
 }

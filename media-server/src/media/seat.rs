@@ -154,7 +154,7 @@ impl LegSeat {
         self.shared.stats()
     }
 
-    /// Ends the leg; the machine is gone within 5 ms, a recording is closed, waiting receivers end.
+    /// Ends the leg; the machine is gone within 20 ms, a recording is closed, waiting receivers end.
     pub fn stop(&mut self) {
         self.shared.stop.store(true, Ordering::Release);
         let waiting = self.shared.returned().take();
@@ -179,6 +179,7 @@ impl LegSeat {
             ear_batch: self.ear_batch,
             ears_waiting: 0,
             resumes_from,
+            quiet: Default::default(),
             confession: None,
         };
         self.media.inner.tickers.admit(Box::new(seated))

@@ -22,6 +22,13 @@ const TOP_UP_FRAMES: usize = 2;
 /// Figures are published every so many ticks.
 const PUBLISH_EVERY: u64 = 5;
 
+/// Moments between two ticks at which the socket is read.
+pub(super) const LISTEN_MOMENTS: usize = 3;
+/// After so many empty reads a moment is only probed.
+const QUIET_READS: u8 = 10;
+/// Every so many ticks.
+const PROBE_EVERY: u64 = 8;
+
 /// Largest datagram looked at.
 pub(super) const MAX_DATAGRAM: usize = 2_048;
 
@@ -34,6 +41,8 @@ pub(super) struct Seated {
     pub(super) ears_waiting: usize,
     /// Slot of the previous machine's last tick: the ticks since then are made good at the first one.
     pub(super) resumes_from: Option<Duration>,
+    /// Reads in a row that found nothing, at each of the moments between ticks.
+    pub(super) quiet: [u8; LISTEN_MOMENTS],
     /// What this leg panicked with.
     pub(super) confession: Option<String>,
 }
@@ -46,10 +55,25 @@ pub(super) enum Fate {
 }
 
 impl Seated {
-    /// Between ticks: what has arrived goes in, recogniser frames go out.
-    pub(super) fn listen(&mut self, now: Duration, buffer: &mut [u8], meters: &Meters) -> Fate {
+    /// Between ticks: what has arrived goes in, recogniser frames go out. A far end sends at a steady phase, so the moments
+    /// at which nothing ever comes are only probed now and then.
+    pub(super) fn listen(
+        &mut self,
+        moment: usize,
+        now: Duration,
+        buffer: &mut [u8],
+        meters: &Meters,
+    ) -> Fate {
+        let quiet = self.quiet.get(moment).copied().unwrap_or(0);
+        if quiet >= QUIET_READS && !self.shared.tick().is_multiple_of(PROBE_EVERY) {
+            return Fate::Stays;
+        }
         self.guarded(meters, |seated| {
-            if seated.receive(now, buffer, meters) {
+            let any = seated.receive(now, buffer, meters);
+            if let Some(count) = seated.quiet.get_mut(moment) {
+                *count = if any { 0 } else { quiet.saturating_add(1) };
+            }
+            if any {
                 seated.hand_out(now, meters);
             }
         })

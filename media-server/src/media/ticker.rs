@@ -5,7 +5,7 @@ use super::MediaError;
 use super::lateness::Histogram;
 use super::meters::Meters;
 use super::panics;
-use super::seated::{Fate, MAX_DATAGRAM, PATIENCE, Seated, slot_time};
+use super::seated::{Fate, LISTEN_MOMENTS, MAX_DATAGRAM, PATIENCE, Seated, slot_time};
 use std::sync::atomic::Ordering;
 use std::sync::mpsc::{Receiver, RecvTimeoutError, Sender, channel};
 use std::sync::{Arc, Mutex, PoisonError};
@@ -14,7 +14,7 @@ use std::time::{Duration, Instant};
 
 const SLOTS: usize = 20;
 /// Milliseconds after its tick at which a leg's socket is read again.
-const LISTEN_AT: [u64; 3] = [5, 10, 15];
+const LISTEN_AT: [u64; LISTEN_MOMENTS] = [5, 10, 15];
 
 /// A thread's inbox and handle.
 type Worker = (Sender<Job>, Option<JoinHandle<()>>);
@@ -186,8 +186,8 @@ impl Ticker {
 
     fn work(&mut self, millisecond: u64) {
         self.tick_slot(millisecond);
-        for back in LISTEN_AT {
-            self.listen_slot(slot_of(millisecond, back));
+        for (moment, back) in LISTEN_AT.into_iter().enumerate() {
+            self.listen_slot(slot_of(millisecond, back), moment);
         }
     }
 
@@ -203,10 +203,10 @@ impl Ticker {
         );
     }
 
-    fn listen_slot(&mut self, slot: usize) {
+    fn listen_slot(&mut self, slot: usize, moment: usize) {
         let epoch = self.epoch;
         self.walk(slot, |seated, buffer, meters, _| {
-            seated.listen(epoch.elapsed(), buffer, meters)
+            seated.listen(moment, epoch.elapsed(), buffer, meters)
         });
     }
 
