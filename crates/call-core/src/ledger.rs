@@ -153,11 +153,11 @@ impl Ledger {
         match report.kind {
             PlayoutKind::Started => self.sent(id, report.samples_sent, report.at_ms),
             PlayoutKind::Paused => {
-                self.sent(id, report.samples_sent, report.at_ms);
+                self.position(id, report.samples_sent, report.at_ms);
                 self.with(id, |entry| entry.pause(report.at_ms));
             }
             PlayoutKind::Resumed => {
-                self.sent(id, report.samples_sent, report.at_ms);
+                self.position(id, report.samples_sent, report.at_ms);
                 self.resumed(id, report.at_ms);
             }
             PlayoutKind::Cut => self.over(id, report.samples_sent, report.at_ms, true),

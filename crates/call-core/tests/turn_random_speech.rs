@@ -338,7 +338,7 @@ fn agent() -> impl Strategy<Value = Agent> {
 }
 
 proptest! {
-    #![proptest_config(ProptestConfig { cases: 6_000, failure_persistence: None, ..ProptestConfig::default() })]
+    #![proptest_config(ProptestConfig { cases: 3_000, failure_persistence: None, ..ProptestConfig::default() })]
 
     #[test]
     fn turn_has_every_stretch_in_exactly_one_turn_or_discarded(
