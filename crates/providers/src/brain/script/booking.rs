@@ -83,7 +83,9 @@ impl Turn<'_> {
     /// Digits of a telephone number: a whole one, or the next part of one.
     pub(super) fn take_digits(&mut self, digits: &str) {
         let going_on = !self.mind.draft.phone_part.is_empty();
+        let whole = digits.trim_start_matches('+').len() >= phone::ENOUGH;
         let more = match (&self.mind.draft.phone, self.mind.last) {
+            _ if whole => String::new(),
             (Some(Phone::Given(known)), Some(Slot::Phone)) if digits.len() < phone::ENOUGH => {
                 known.clone()
             }
@@ -97,6 +99,17 @@ impl Turn<'_> {
         } else {
             self.mind.draft.phone_part = all;
         }
+    }
+
+    /// "That's it" makes a short number a whole one. False when it is too short for that.
+    pub(super) fn accept_part(&mut self) -> bool {
+        if self.mind.draft.phone_part.len() < phone::SHORTEST {
+            return false;
+        }
+        let number = std::mem::take(&mut self.mind.draft.phone_part);
+        self.mind.draft.phone = Some(Phone::Given(number));
+        self.proceed(None);
+        true
     }
 
     /// False when the number is not known: it has been asked for then.
@@ -196,9 +209,8 @@ impl Turn<'_> {
             return self.ask_instead(Slot::Day, "past_day", &[]);
         }
         if self.facts.hours.on(day).is_empty() && !self.facts.hours.never_open() {
-            let hours = spell::week(&self.facts.hours);
             let day = weekday_name(day);
-            return self.ask_instead(Slot::Day, "closed_day", &[("day", day), ("hours", &hours)]);
+            return self.ask_instead(Slot::Day, "closed_day", &[("day", day)]);
         }
         false
     }
@@ -458,6 +470,13 @@ fn picked(offered: &[DateTime], reading: &Reading) -> Option<DateTime> {
             .iter()
             .find(|at| minutes.contains(&minute_of(**at)))
             .copied();
+    }
+    let misheard = reading.words.len() == 1 && reading.words.is(0, &["wait", "late", "eighth"]);
+    let eight = offered
+        .iter()
+        .find(|at| misheard && matches!(at.hour(), 8 | 20));
+    if eight.is_some() {
+        return eight.copied();
     }
     let says = |words: &[&str]| reading.words.iter().any(|word| words.contains(&word));
     if says(&["later", "latest"]) || reading.has(Intent::Last) {

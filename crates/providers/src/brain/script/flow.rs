@@ -104,6 +104,7 @@ impl<'a> Turn<'a> {
             asked: self.asked(),
             last: self.mind.last,
             have: draft.have(),
+            number_begun: !draft.phone_part.is_empty(),
             booking: self.mind.is_booking(),
             plausible: &plausible,
         };
@@ -234,6 +235,17 @@ impl<'a> Turn<'a> {
         if reading.has(Intent::Hello) {
             self.say("hello", &[]);
             return self.again();
+        }
+        let begun = slot == Slot::Phone && !self.mind.draft.phone_part.is_empty();
+        if begun && reading.has(Intent::No) {
+            return self.ask_anew(slot);
+        }
+        let whole = reading.has(Intent::Yes) || reading.has(Intent::Done);
+        if begun && whole && self.accept_part() {
+            return;
+        }
+        if reading.has(Intent::Done) {
+            return self.drop_draft();
         }
         let other = named_slot(reading).filter(|other| *other != slot);
         match other.filter(|_| reading.has(Intent::Change)) {

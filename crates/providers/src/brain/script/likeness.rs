@@ -6,11 +6,11 @@ use std::collections::BTreeMap;
 const EMPTY: &[&str] = &[
     "a", "an", "the", "is", "are", "am", "was", "be", "been", "do", "does", "did", "you", "your",
     "i", "im", "id", "we", "us", "our", "my", "me", "it", "its", "this", "that", "there", "theres",
-    "and", "or", "but", "so", "of", "to", "for", "in", "on", "at", "with", "by", "from", "as",
-    "if", "can", "could", "would", "will", "shall", "may", "might", "please", "what", "whats",
-    "which", "how", "who", "when", "have", "has", "had", "get", "got", "any", "some", "also",
-    "just", "um", "uh", "er", "well", "oh", "tell", "know", "want", "like", "about", "ok", "okay",
-    "yes", "no", "hi", "hello", "hey",
+    "their", "and", "or", "but", "so", "of", "to", "for", "in", "on", "at", "with", "by", "from",
+    "as", "if", "can", "could", "would", "will", "shall", "may", "might", "please", "what",
+    "whats", "which", "how", "who", "when", "have", "has", "had", "get", "got", "any", "some",
+    "also", "just", "um", "uh", "er", "well", "oh", "tell", "know", "want", "like", "about", "ok",
+    "okay", "yes", "no", "hi", "hello", "hey",
 ];
 
 /// Whether a word carries the subject of a sentence.

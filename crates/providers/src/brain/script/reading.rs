@@ -6,7 +6,8 @@ use super::{
     slots::{
         Found, Slot, Taken,
         day::{self, Today},
-        meant, party, phone,
+        meant, party,
+        phone::{self, Asked},
         time::{self, Spoken},
     },
     talk::{Intent, Talk},
@@ -23,6 +24,8 @@ pub(super) struct Expect<'a> {
     pub(super) last: Option<Slot>,
     /// Which slots have a value.
     pub(super) have: Vec<Slot>,
+    /// A part of a telephone number is there.
+    pub(super) number_begun: bool,
     /// A booking is being made.
     pub(super) booking: bool,
     /// Whether a table could be had at that time, as far as is known.
@@ -94,6 +97,11 @@ impl Reading {
 
     fn read_phone(&mut self, expect: &Expect<'_>, taken: &mut Taken) {
         let asked = expect.asked == Some(Slot::Phone) || expect.last == Some(Slot::Phone);
+        let asked = match asked {
+            true if expect.number_begun => Asked::TheRest,
+            true => Asked::Whole,
+            false => Asked::No,
+        };
         if let Some((digits, place)) = phone::find(&self.words, asked) {
             taken.take(place.from, place.to);
             self.digits = Some(digits);
@@ -171,7 +179,10 @@ impl Reading {
         match expect.asked.or(expect.last) {
             Some(Slot::Party) if no_party => Some(Slot::Party),
             Some(Slot::Time) if likely => Some(Slot::Time),
-            Some(Slot::Time) if no_party && missing(Slot::Party) => Some(Slot::Party),
+            Some(Slot::Time) if number > 24 => None,
+            Some(Slot::Time) if no_party && missing(Slot::Party) && number <= 12 => {
+                Some(Slot::Party)
+            }
             Some(Slot::Time) if no_time && number < 24 => Some(Slot::Time),
             Some(Slot::Phone) if expect.asked == Some(Slot::Phone) => None,
             _ if likely && missing(Slot::Time) => Some(Slot::Time),

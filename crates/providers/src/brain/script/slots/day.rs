@@ -192,15 +192,11 @@ fn day_of_month(words: &Words, at: usize, today: Date, asked: bool) -> Option<(D
             .flatten()
             .map(|date| (date, used));
     }
-    let timed = words.is(
-        at.wrapping_sub(1),
-        &["at", "for", "around", "about", "past"],
-    );
-    if !asked || timed || words.len() > 3 {
-        return None;
-    }
-    let (day, used) = words.number(at)?;
-    Some((next_with_day(today, day)?, used))
+    // "Twenty one" may be a day; "three" is rather a party, and so is "five people".
+    let (day, used) = words.number(at).filter(|(day, _)| *day > 12)?;
+    let alone = at == 0 && words.len() == used;
+    let date = next_with_day(today, day).filter(|_| asked && alone)?;
+    Some((date, used))
 }
 
 /// The next date whose day of the month is `day`.
@@ -251,6 +247,8 @@ fn weekday(words: &Words, at: usize) -> Option<Weekday> {
         "sat" | "sun" if !words.is(at.wrapping_sub(1), &["on", "this", "next"]) => None,
         "sat" => Some(Weekday::Saturday),
         "sun" => Some(Weekday::Sunday),
+        // Nobody says "thirty" for the thirtieth; recognisers write it for "Thursday".
+        "thirty" if words.len() == 1 => Some(Weekday::Thursday),
         _ => None,
     };
     short.or_else(|| near_weekday(word))

@@ -16,6 +16,7 @@ const GROUP: &[&str] = &[
     "booking",
     "reservation",
     "tables",
+    "parties",
 ];
 const COMPANION: &[&str] = &[
     "wife",
@@ -107,6 +108,8 @@ fn company(words: &Words, at: usize) -> Option<(u32, usize)> {
             Some((2, 4))
         }
         ("my", who, "and", "i" | "me" | "myself") if COMPANION.contains(&who) => Some((2, 4)),
+        ("we", "are", "for", "") => Some((4, 3)),
+        ("were", "for", "", _) => Some((4, 2)),
         ("me" | "myself", "and" | "plus", ..) => {
             let (more, used) = words.number(at + 2)?;
             Some((more + 1, 2 + used))
@@ -164,7 +167,7 @@ fn misheard(words: &Words, at: usize) -> Option<(u32, usize)> {
             || next.ends_with("day")
     };
     homophone(words.at(at))
-        .filter(|_| ends(words.at(at + 1)))
+        .filter(|_| ends(words.at(at + 1)) && !words.is(at, &["it", "every", "do", "mine"]))
         .map(|n| (n, 1))
 }
 
@@ -180,12 +183,15 @@ fn misheard_answer(words: &Words, asked: bool) -> Option<(u32, usize)> {
 pub(in crate::brain::script) fn homophone(word: &str) -> Option<u32> {
     match word {
         "won" => Some(1),
-        "to" | "too" => Some(2),
+        "to" | "too" | "do" => Some(2),
         "tree" | "free" => Some(3),
         "for" | "fore" | "full" => Some(4),
         "sex" | "sick" => Some(6),
-        "ate" | "aid" => Some(8),
-        "nein" => Some(9),
+        "fife" | "fire" => Some(5),
+        "ate" | "aid" | "hate" | "it" | "abe" | "bait" | "eat" | "age" | "late" | "every" => {
+            Some(8)
+        }
+        "nein" | "night" | "mine" => Some(9),
         "tan" => Some(10),
         _ => None,
     }

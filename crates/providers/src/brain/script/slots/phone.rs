@@ -7,12 +7,25 @@ use super::party::homophone;
 
 /// Digits that make a number complete.
 pub(in crate::brain::script) const ENOUGH: usize = 7;
+/// Digits that make one when the caller says that it is whole.
+pub(in crate::brain::script) const SHORTEST: usize = 5;
 /// Most digits of a number (E.164).
 pub(in crate::brain::script) const MOST: usize = 15;
 
-/// The longest run of spoken digits. `asked`: the caller was asked for his number, so misheard
-/// digits between digits count and three digits are a part of one.
-pub(in crate::brain::script) fn find(words: &Words, asked: bool) -> Option<(String, Found<()>)> {
+/// Whether the caller was asked for his number: then misheard digits between digits count, and three
+/// digits are a part of one.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(in crate::brain::script) enum Asked {
+    /// No.
+    No,
+    /// For all of it.
+    Whole,
+    /// A part is there; what comes goes on with it.
+    TheRest,
+}
+
+/// The longest run of spoken digits.
+pub(in crate::brain::script) fn find(words: &Words, asked: Asked) -> Option<(String, Found<()>)> {
     let mut best: Option<(String, Found<()>)> = None;
     let mut at = 0;
     while at < words.len() {
@@ -34,11 +47,11 @@ pub(in crate::brain::script) fn find(words: &Words, asked: bool) -> Option<(Stri
         }
         at = to.max(at + 1);
     }
-    let least = if asked { 3 } else { ENOUGH };
+    let least = if asked == Asked::No { ENOUGH } else { 3 };
     best.filter(|(digits, _)| digits.trim_start_matches('+').len() >= least)
 }
 
-fn run(words: &Words, from: usize, asked: bool) -> (String, usize) {
+fn run(words: &Words, from: usize, asked: Asked) -> (String, usize) {
     let mut digits = String::new();
     let (mut at, mut to) = (from, from);
     while at < words.len() && digits.len() <= MOST {
@@ -63,7 +76,7 @@ fn between(word: &str) -> bool {
     )
 }
 
-fn group(words: &Words, at: usize, asked: bool, inside: bool) -> Option<(String, usize)> {
+fn group(words: &Words, at: usize, asked: Asked, inside: bool) -> Option<(String, usize)> {
     let word = words.at(at);
     if word == "plus" && !inside {
         return Some(("+".into(), 1));
@@ -81,7 +94,8 @@ fn group(words: &Words, at: usize, asked: bool, inside: bool) -> Option<(String,
     let digits = single(word)
         .or_else(|| teen(word).map(|n| n.to_string()))
         .or_else(|| written(word))
-        .or_else(|| sounds_like(words, at, asked && inside))?;
+        .or_else(|| zero(words, at, asked, inside))
+        .or_else(|| sounds_like(words, at, asked != Asked::No && inside))?;
     if hundred {
         return Some((digits + "00", 2));
     }
@@ -112,6 +126,22 @@ fn written(word: &str) -> Option<String> {
     (all && digits.len() <= MOST).then_some(digits)
 }
 
+/// "Oh" as recognisers write it: before or between digits of a number that was asked for.
+fn zero(words: &Words, at: usize, asked: Asked, inside: bool) -> Option<String> {
+    let leads = ["or", "bo", "so", "a", "ore", "all", "no"];
+    let begins = asked == Asked::TheRest && words.is(at, &leads);
+    let goes_on = inside && words.is(at, &["or", "bo", "ore", "all", "our"]);
+    let digit = |ahead| {
+        let word = words.at(at + ahead);
+        single(word).is_some() || homophone(word).is_some()
+    };
+    let fits = match inside {
+        true => goes_on && digit(1),
+        false => begins && (1..=3).all(digit),
+    };
+    (asked != Asked::No && fits).then(|| "0".to_owned())
+}
+
 /// A misheard digit counts only between others.
 fn sounds_like(words: &Words, at: usize, allowed: bool) -> Option<String> {
     let digit = homophone(words.at(at)).filter(|_| allowed)?;
@@ -125,6 +155,7 @@ mod tests {
     use super::*;
 
     fn number(text: &str, asked: bool) -> Option<String> {
+        let asked = if asked { Asked::Whole } else { Asked::No };
         find(&Words::read(text, &[]), asked).map(|found| found.0)
     }
 
@@ -152,6 +183,20 @@ mod tests {
         let text = "five five for oh won to three";
         assert_eq!(number(text, true).as_deref(), Some("5540123"));
         assert_eq!(number(text, false), None);
+    }
+
+    #[test]
+    fn the_rest_of_a_number_may_begin_with_a_misheard_zero() {
+        for text in [
+            "oh one two three",
+            "A one, two, three.",
+            "No one to three.",
+            "So one, two, three.",
+        ] {
+            let found = find(&Words::read(text, &[]), Asked::TheRest).map(|found| found.0);
+            assert_eq!(found.as_deref(), Some("0123"), "{text}");
+        }
+        assert_eq!(number("no one two three", true).as_deref(), Some("123"));
     }
 
     #[test]

@@ -1,6 +1,6 @@
 //! The time of day: "seven", "7:30 p.m.", "half past seven", "quarter to eight", "seven thirty".
 
-use super::{Found, Taken};
+use super::{Found, Taken, party::homophone};
 use crate::brain::script::words::{Words, unit};
 
 /// Which half of the day was said.
@@ -79,7 +79,8 @@ pub(in crate::brain::script) fn find(
 }
 
 fn time_at(words: &Words, at: usize, asked: bool) -> Option<(Spoken, usize)> {
-    named(words, at)
+    misheard_answer(words, asked)
+        .or_else(|| named(words, at))
         .or_else(|| past_or_to(words, at))
         .or_else(|| clock(words, at))
         .or_else(|| hour_and_minutes(words, at))
@@ -94,6 +95,12 @@ fn spoken(hour: u32, minute: u32) -> Option<Spoken> {
         minute: minute as u16,
         half: None,
     })
+}
+
+/// The whole answer to "what time?" is one misheard word.
+fn misheard_answer(words: &Words, asked: bool) -> Option<(Spoken, usize)> {
+    let hour = homophone(words.at(0)).filter(|_| asked && words.len() == 1)?;
+    Some((spoken(hour, 0)?, 1))
 }
 
 /// "noon", "midnight".
@@ -118,6 +125,8 @@ fn past_or_to(words: &Words, at: usize) -> Option<(Spoken, usize)> {
     let (minutes, mut used) = match words.at(at) {
         "half" => (30, 1),
         "quarter" => (15, 1),
+        // What stood before it was lost: it was "half".
+        "past" | "passed" => (30, 0),
         _ => words
             .number(at)
             .filter(|(n, _)| matches!(n, 5 | 10 | 20 | 25))?,
