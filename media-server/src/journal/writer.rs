@@ -57,7 +57,9 @@ pub(crate) fn start(
         .spawn(move || {
             writer.run();
             writer.shared.sync.stop();
-            drop(guard);
+            // Explicitly: a child that is just being started holds a copy of the descriptor, and
+            // closing ours alone would leave the lock with it for a moment.
+            let _ = guard.unlock();
         })
 }
 
