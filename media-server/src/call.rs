@@ -60,6 +60,8 @@ pub enum Msg {
     Hearing(hearing::Report),
     /// The agent.
     Agent(agent::Wish),
+    /// A sentence of the agent is rendered ahead of the answer.
+    Warmed,
     /// The stub agent's connection.
     StubOpened(std::io::Result<stub::Connection>),
     /// The stub agent hung up.
@@ -196,6 +198,7 @@ impl Actor for CallActor {
             Msg::Mouth(report) => speech::mouth_report(state, report),
             Msg::Hearing(report) => ears::report(state, report),
             Msg::Agent(wish) => floor::wish(state, wish),
+            Msg::Warmed => floor::warmed(state),
             Msg::StubOpened(connection) => floor::stub_opened(state, connection),
             Msg::StubGone => floor::stub_gone(state),
             Msg::PromptRead { tag, sound, repeat } => prompts::read(state, tag, sound, repeat),

@@ -27,6 +27,7 @@ pub mod office;
 pub mod phone;
 pub mod profile;
 pub mod services;
+pub mod speech_cache;
 pub mod stub;
 pub mod wav;
 pub mod wire;

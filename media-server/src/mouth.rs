@@ -16,7 +16,7 @@ use providers::{
 };
 use tokio::{sync::mpsc, task::JoinHandle, time::Instant};
 
-use crate::media::VoiceSender;
+use crate::{media::VoiceSender, speech_cache::SpeechCache};
 use queue::Queue;
 
 /// Sentences and sounds that may wait to be rendered or played; a Brain that talks further ahead
@@ -83,9 +83,23 @@ pub enum Report {
     Over {
         /// The utterance.
         tag: Tag,
-        /// What went wrong, if something did.
-        failure: Option<String>,
+        /// How that came.
+        end: End,
     },
+}
+
+/// How an utterance left the mouth.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub enum End {
+    /// All of it was rendered.
+    Complete,
+    /// It was cut. `unheard`: nothing of it had reached the leg, which will not report it.
+    Cut {
+        /// See above.
+        unheard: bool,
+    },
+    /// The voice failed; one line for the timeline.
+    Failed(String),
 }
 
 /// Receives the reports, in order.
@@ -99,11 +113,17 @@ pub struct Mouth {
 
 impl Mouth {
     /// Starts the task.
-    pub fn open(voice: VoiceSender, providers: Providers, reports: Reports) -> Self {
+    pub fn open(
+        voice: VoiceSender,
+        providers: Providers,
+        cache: Arc<SpeechCache>,
+        reports: Reports,
+    ) -> Self {
         let (commands, inbox) = mpsc::channel(COMMAND_BOUND);
         let task = Task {
             queue: Queue::new(voice),
             providers,
+            cache,
             reports,
             pieces: std::collections::VecDeque::new(),
             speaking: None,
@@ -130,6 +150,7 @@ impl Mouth {
 struct Task {
     queue: Queue,
     providers: Providers,
+    cache: Arc<SpeechCache>,
     reports: Reports,
     pieces: std::collections::VecDeque<Piece>,
     speaking: Option<Speaking>,
@@ -200,23 +221,24 @@ impl Task {
         self.rendered(tag, pcm.len());
         self.queue.push(tag, pcm, repeat);
         if last {
-            self.over(tag, None);
+            self.over(tag, End::Complete);
         }
     }
 
     fn cut_through(&mut self, tag: Tag) {
         self.cut = self.cut.max(tag);
-        self.queue.cut_through(tag);
-        let (gone, kept) = self.pieces.drain(..).partition(|piece| piece.tag <= tag);
-        self.pieces = kept;
-        let mut gone: Vec<Tag> = Vec::from_iter(gone.into_iter().map(|piece: Piece| piece.tag));
-        if let Some(speaking) = self.speaking.take_if(|s| s.piece.tag <= tag) {
-            gone.push(speaking.piece.tag);
-        }
+        let mut gone = self.queue.cut_through(tag);
+        let cut = self.pieces.iter().filter(|piece| piece.tag <= tag);
+        gone.extend(cut.map(|piece| piece.tag));
+        self.pieces.retain(|piece| piece.tag > tag);
+        let speaking = self.speaking.take_if(|speaking| speaking.piece.tag <= tag);
+        gone.extend(speaking.map(|speaking| speaking.piece.tag));
         gone.sort_unstable();
         gone.dedup();
         for tag in gone {
-            (self.reports)(Report::Over { tag, failure: None });
+            let unheard = !self.queue.has_reached_leg(tag);
+            let end = End::Cut { unheard };
+            (self.reports)(Report::Over { tag, end });
         }
     }
 
@@ -230,6 +252,10 @@ impl Task {
                 self.piece_done(&piece);
                 continue;
             }
+            if let Some(events) = self.cache.get(&piece.text, &piece.voice) {
+                self.recall(&piece, events);
+                continue;
+            }
             match self.render(&piece) {
                 Ok(speech) => {
                     self.speaking = Some(Speaking {
@@ -239,9 +265,18 @@ impl Task {
                         deadline: Instant::now() + VOICE_LIMIT,
                     });
                 }
-                Err(why) => self.over(piece.tag, Some(why)),
+                Err(why) => self.over(piece.tag, End::Failed(why)),
             }
         }
+    }
+
+    /// Says what is rendered already.
+    fn recall(&mut self, piece: &Piece, events: Vec<SpeechEvent>) {
+        let samples_before = self.queue.pushed(piece.tag);
+        for event in events {
+            self.sounded(piece.tag, piece.offset, samples_before, event);
+        }
+        self.piece_done(piece);
     }
 
     fn render(&self, piece: &Piece) -> Result<Speech, String> {
@@ -266,30 +301,36 @@ impl Task {
             speaking.samples_before,
         );
         match event {
-            Some(SpeechEvent::Plan(plan)) => (self.reports)(Report::Planned {
+            Some(event) => self.sounded(tag, offset, samples_before, event),
+            None => self.fail(tag, "the voice fell silent".into()),
+        }
+    }
+
+    fn sounded(&mut self, tag: Tag, offset: usize, samples_before: u64, event: SpeechEvent) {
+        match event {
+            SpeechEvent::Plan(plan) => (self.reports)(Report::Planned {
                 tag,
                 offset,
                 samples_before,
                 plan,
             }),
-            Some(SpeechEvent::Audio(pcm)) => {
+            SpeechEvent::Audio(pcm) => {
                 self.rendered(tag, pcm.len());
                 self.queue.push(tag, pcm, false);
             }
-            Some(SpeechEvent::Done) => {
+            SpeechEvent::Done => {
                 if let Some(speaking) = self.speaking.take() {
                     self.piece_done(&speaking.piece);
                 }
             }
-            Some(SpeechEvent::Failed(error)) => self.fail(tag, error.to_string()),
-            None => self.fail(tag, "the voice fell silent".into()),
+            SpeechEvent::Failed(error) => self.fail(tag, error.to_string()),
         }
     }
 
     fn fail(&mut self, tag: Tag, why: String) {
         self.speaking = None;
         self.pieces.retain(|piece| piece.tag != tag);
-        self.over(tag, Some(why));
+        self.over(tag, End::Failed(why));
     }
 
     fn rendered(&self, tag: Tag, samples: usize) {
@@ -302,13 +343,13 @@ impl Task {
 
     fn piece_done(&mut self, piece: &Piece) {
         if piece.last {
-            self.over(piece.tag, None);
+            self.over(piece.tag, End::Complete);
         }
     }
 
-    fn over(&mut self, tag: Tag, failure: Option<String>) {
+    fn over(&mut self, tag: Tag, end: End) {
         self.queue.end(tag);
-        (self.reports)(Report::Over { tag, failure });
+        (self.reports)(Report::Over { tag, end });
     }
 }
 

@@ -12,6 +12,7 @@
 
 mod boot;
 mod recovery;
+mod seed;
 
 use std::{collections::HashMap, sync::Arc, time::Duration};
 

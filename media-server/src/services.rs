@@ -29,6 +29,7 @@ use crate::{
     metrics::Metrics,
     office::{Office, RecordingUploader, SnapshotKeeper},
     profile::Profile,
+    speech_cache::SpeechCache,
     wire::Wire,
 };
 
@@ -62,6 +63,8 @@ pub struct Services {
     pub uploader: RecordingUploader,
     /// Recognisers, voices, language models.
     pub providers: Providers,
+    /// Greetings, rendered once.
+    pub speech_cache: Arc<SpeechCache>,
     /// The local models (voice activity for every call); absent when they are not installed.
     pub models: Option<Arc<Models>>,
     /// The local recogniser's pool, for its numbers.

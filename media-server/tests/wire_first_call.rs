@@ -17,7 +17,7 @@ async fn an_echo_call_is_heard_and_recorded_in_the_office() {
     let (summary, content) = tokio::task::spawn_blocking({
         let phone = site.phone(
             "echo",
-            &["--say", "one two three four five", "--seconds", "6"],
+            &["--step", "tell:one two three four five", "--seconds", "4"],
         );
         move || phone.finish(LIMIT)
     })

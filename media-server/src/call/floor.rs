@@ -38,6 +38,11 @@ pub(super) struct Floor {
     agent: Option<ActorRef<agent::Msg>>,
     restarts: u8,
     started: bool,
+    ready: bool,
+    /// Sentences being rendered ahead of the answer.
+    warming: usize,
+    /// What the Brain wants said as soon as the caller can hear it.
+    held: Vec<(UtteranceId, String, bool)>,
     ending: Option<(EndWish, Option<Tag>)>,
     connection: Option<Connection>,
     stub: Option<Stub>,
@@ -216,6 +221,9 @@ async fn start_named(state: &mut State, name: &str) -> Result<(), ActorProcessin
         return Ok(());
     }
     ears::open(state, &published.config.stt.provider, agent_config());
+    for (utterance, text, last) in std::mem::take(&mut state.floor.held) {
+        say(state, utterance, text, last);
+    }
     feed(state, BrainInput::Answered);
     Ok(())
 }
@@ -353,15 +361,17 @@ fn summary(outcome: &ToolOutcome) -> (bool, String) {
 
 fn brain_effect(state: &mut State, effect: BrainEffect) {
     match effect {
-        BrainEffect::Ready => state.inbox.push_back(Input::AgentReady),
+        BrainEffect::Ready => {
+            state.floor.ready = true;
+            when_warm(state);
+        }
         BrainEffect::Say {
             utterance,
             text,
             last,
             protected: _,
         } => {
-            let voice = voice(state);
-            speech::speak(state, Origin::Brain(utterance), text, voice, last);
+            say(state, utterance, text, last);
         }
         BrainEffect::Sound {
             utterance,
@@ -387,6 +397,36 @@ fn brain_effect(state: &mut State, effect: BrainEffect) {
         BrainEffect::End { reason, after } => end(state, reason, after),
         // The Agent actor keeps these to itself.
         BrainEffect::Think(_) | BrainEffect::CancelThink(_) | BrainEffect::RunTool(_) => {}
+    }
+}
+
+/// Words of the Brain. Before the answer they are only rendered ahead, so that a prompt of the
+/// dialplan keeps its place in front of them.
+fn say(state: &mut State, utterance: UtteranceId, text: String, last: bool) {
+    let voice = voice(state);
+    if state.floor.started {
+        return speech::speak(state, Origin::Brain(utterance), text, voice, last);
+    }
+    let (me, services) = (state.me.clone(), state.services().clone());
+    state.floor.warming += 1;
+    state.floor.held.push((utterance, text.clone(), last));
+    tokio::spawn(async move {
+        let cache = &services.speech_cache;
+        cache.warm(&services.providers, &text, &voice).await;
+        let _ = me.cast(Msg::Warmed);
+    });
+}
+
+/// One sentence is rendered.
+pub(super) fn warmed(state: &mut State) {
+    state.floor.warming = state.floor.warming.saturating_sub(1);
+    when_warm(state);
+}
+
+fn when_warm(state: &mut State) {
+    if state.floor.ready && state.floor.warming == 0 {
+        state.floor.ready = false;
+        state.inbox.push_back(Input::AgentReady);
     }
 }
 

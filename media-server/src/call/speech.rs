@@ -48,8 +48,9 @@ fn mouth(state: &mut State) -> Option<&Mouth> {
         let voice = state.media.voice.take()?;
         let me = state.me.clone();
         let reports: mouth::Reports = Arc::new(move |report| drop(me.cast(Msg::Mouth(report))));
-        let providers = state.services().providers.clone();
-        state.speech.mouth = Some(Mouth::open(voice, providers, reports));
+        let services = state.services();
+        let (providers, cache) = (services.providers.clone(), services.speech_cache.clone());
+        state.speech.mouth = Some(Mouth::open(voice, providers, cache, reports));
     }
     state.speech.mouth.as_ref()
 }
@@ -95,8 +96,7 @@ pub(super) fn play(state: &mut State, origin: Origin, pcm: Arc<[i16]>, last: boo
 fn tell_mouth(state: &mut State, tag: Tag, command: mouth::Command) {
     let told = mouth(state).is_some_and(|mouth| mouth.tell(command));
     if !told {
-        let failure = Some("the mouth is full".to_owned());
-        over(state, tag, failure);
+        over(state, tag, mouth::End::Failed("the mouth is full".into()));
     }
 }
 
@@ -123,7 +123,7 @@ pub(super) fn mouth_report(state: &mut State, report: Report) {
             samples,
             first,
         } => rendered(state, tag, samples, first),
-        Report::Over { tag, failure } => over(state, tag, failure),
+        Report::Over { tag, end } => over(state, tag, end),
     }
     drain(state);
 }
@@ -160,15 +160,28 @@ fn rendered(state: &mut State, tag: Tag, samples: u64, first: bool) {
 }
 
 /// Nothing more of an utterance will be rendered.
-fn over(state: &mut State, tag: Tag, failure: Option<String>) {
-    let end = match &failure {
-        None => VoiceEnd::Complete,
-        Some(_) => VoiceEnd::CutShort,
+fn over(state: &mut State, tag: Tag, end: mouth::End) {
+    let voice_end = match &end {
+        mouth::End::Complete => VoiceEnd::Complete,
+        mouth::End::Cut { .. } | mouth::End::Failed(_) => VoiceEnd::CutShort,
     };
-    state.speech.ledger.voice_over(UtteranceId(tag.0), end);
-    let Some(why) = failure else {
-        return;
-    };
+    let utterance = UtteranceId(tag.0);
+    state.speech.ledger.voice_over(utterance, voice_end);
+    match end {
+        mouth::End::Failed(why) => voice_failed(state, tag, why),
+        mouth::End::Cut { unheard: true } => {
+            let tick = state.media.now_ms() / media_core::frame::FRAME_MS;
+            let cut = PlayoutEvent::Cut {
+                tag,
+                samples_sent: 0,
+            };
+            playout(state, &cut, tick);
+        }
+        mouth::End::Complete | mouth::End::Cut { unheard: false } => {}
+    }
+}
+
+fn voice_failed(state: &mut State, tag: Tag, why: String) {
     state.dossier().write(FactKind::ProviderTrouble {
         role: "tts".into(),
         provider: floor::voice_provider(state),

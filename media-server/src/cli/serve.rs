@@ -35,7 +35,7 @@ fn logging() {
     let filter = tracing_subscriber::EnvFilter::builder()
         .with_default_directive(tracing::Level::INFO.into())
         .parse_lossy(settings::variable("SIDETONE_LOG").map_or_else(
-            || "info,hyper=warn,rustls=warn,sqlx=warn".to_owned(),
+            || "info,hyper=warn,rustls=warn,sqlx=warn,ractor=error".to_owned(),
             |level| level.expose().to_owned(),
         ));
     let log = tracing_subscriber::fmt()

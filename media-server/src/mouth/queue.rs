@@ -15,6 +15,8 @@ pub(super) struct Queue {
     items: VecDeque<Item>,
     held: usize,
     latest: (Tag, u64),
+    /// The newest tag of which something is in the ring.
+    in_ring: Tag,
 }
 
 enum Item {
@@ -27,6 +29,14 @@ enum Item {
     End(Tag),
 }
 
+impl Item {
+    fn tag(&self) -> Tag {
+        match self {
+            Self::Sound { tag, .. } | Self::End(tag) => *tag,
+        }
+    }
+}
+
 impl Queue {
     pub(super) fn new(voice: VoiceSender) -> Self {
         Self {
@@ -34,6 +44,7 @@ impl Queue {
             items: VecDeque::new(),
             held: 0,
             latest: (Tag(0), 0),
+            in_ring: Tag(0),
         }
     }
 
@@ -77,15 +88,22 @@ impl Queue {
         self.items.push_back(Item::End(tag));
     }
 
-    pub(super) fn cut_through(&mut self, cut: Tag) {
-        self.items.retain(|item| match item {
-            Item::Sound { tag, .. } | Item::End(tag) => *tag > cut,
-        });
+    /// Forgets everything up to this tag; the tags of which something was waiting.
+    pub(super) fn cut_through(&mut self, cut: Tag) -> Vec<Tag> {
+        let tags = self.items.iter().map(Item::tag);
+        let gone = tags.filter(|tag| *tag <= cut).collect();
+        self.items.retain(|item| item.tag() > cut);
         let held = self.items.iter().map(|item| match item {
             Item::Sound { pcm, at, .. } => pcm.len() - at,
             Item::End(_) => 0,
         });
         self.held = held.sum();
+        gone
+    }
+
+    /// Whether the leg knows of an utterance.
+    pub(super) fn has_reached_leg(&self, tag: Tag) -> bool {
+        tag <= self.in_ring
     }
 
     /// Whether something waits for room.
@@ -101,6 +119,7 @@ impl Queue {
                     if !self.voice.end(*tag) {
                         return;
                     }
+                    self.in_ring = self.in_ring.max(*tag);
                 }
                 Item::Sound {
                     tag,
@@ -109,6 +128,9 @@ impl Queue {
                     repeat,
                 } => {
                     let taken = self.voice.push(*tag, pcm.get(*at..).unwrap_or_default());
+                    if taken > 0 {
+                        self.in_ring = self.in_ring.max(*tag);
+                    }
                     *at += taken;
                     self.held = self.held.saturating_sub(taken);
                     if *at < pcm.len() {

@@ -100,6 +100,9 @@ pub async fn start(options: Options) -> Result<NodeHandle, BootError> {
     let spool = folder(&data.join("spool"))?;
     let (key, key_text) = node_key(&settings.server, &data)?;
     let office = own_office(&settings.server, &key_text).await?;
+    if let Some(office) = &office {
+        seed(office).await?;
+    }
     let client = client(&settings.server, office.as_ref(), key_text)?;
     let limits = journal_limits(&settings.server.journal);
     let (journal, recovered) = open_journal(&settings.server.journal.dir, &key, limits).await?;
@@ -118,6 +121,7 @@ pub async fn start(options: Options) -> Result<NodeHandle, BootError> {
         snapshots: SnapshotKeeper::open(&data.join("snapshot"), &key),
         uploader,
         providers: providers(&settings.server, &speech)?,
+        speech_cache: Arc::default(),
         models: speech.models,
         recogniser: speech.pool,
         ears: ears.handle().clone(),
@@ -202,6 +206,16 @@ async fn own_office(
         ..control_api::OfficeConfig::local(&server.data.dir)
     };
     Ok(Some(control_api::Office::start(config).await?))
+}
+
+/// A server that starts for the first time gets the demo tenant.
+async fn seed(office: &control_api::Office) -> Result<(), BootError> {
+    if office.admin_key().created
+        && let Err(error) = super::seed::demo(office, &door()?).await
+    {
+        tracing::warn!(%error, "the demo tenant could not be set up");
+    }
+    Ok(())
 }
 
 /// What the switch shows the office: derived from the node key, so that the one who sees it on the
@@ -349,7 +363,7 @@ fn providers(server: &settings::Server, speech: &SpeechParts) -> Result<Provider
         model: None,
         fallbacks: Vec::new(),
     });
-    Ok(Providers::new(shared, llm.collect())?)
+    Ok(Providers::new(shared, &llm.collect::<Vec<_>>())?)
 }
 
 /// What runs beside the calls for ever: snapshot, facts, recordings, the sign of life.

@@ -7,6 +7,8 @@ use std::{collections::VecDeque, path::PathBuf, str::FromStr, time::Duration};
 pub enum Step {
     /// Say this when the other side has fallen silent.
     Say(String),
+    /// Say this at once.
+    Tell(String),
     /// Say this while the other side speaks.
     Barge(String),
     /// Do nothing for so long.
@@ -26,13 +28,14 @@ impl FromStr for Step {
         let (name, rest) = text.split_once(':').unwrap_or((text, ""));
         match name {
             "say" => Ok(Self::Say(rest.into())),
+            "tell" => Ok(Self::Tell(rest.into())),
             "barge" => Ok(Self::Barge(rest.into())),
             "wait" => seconds(rest).map(Self::Wait),
             "dtmf" => Ok(Self::Dtmf(rest.into())),
             "play" => Ok(Self::Play(rest.into())),
             "hangup" => Ok(Self::Hangup),
             _ => Err(format!(
-                "'{name}' is none of say, barge, wait, dtmf, play, hangup"
+                "'{name}' is none of say, tell, barge, wait, dtmf, play, hangup"
             )),
         }
     }
@@ -129,7 +132,7 @@ impl Script {
     fn is_due(&self, now: Duration, step: &Step) -> bool {
         let waited = now.saturating_sub(self.since);
         match step {
-            Step::Play(_) => true,
+            Step::Play(_) | Step::Tell(_) => true,
             Step::Wait(time) => waited >= *time,
             Step::Barge(_) => {
                 let into = self

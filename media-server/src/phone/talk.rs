@@ -41,8 +41,8 @@ use crate::{
 
 /// How often the script is asked and the ring topped up.
 const PULSE: Duration = Duration::from_millis(20);
-/// How long the other side may take to answer our BYE.
-const FAREWELL: Duration = Duration::from_secs(5);
+/// How long we stay after the end, to repeat a BYE that was lost (T1 is 500 ms).
+const FAREWELL: Duration = Duration::from_millis(1_200);
 /// Silence after the last step before we hang up.
 const LAST_SILENCE: Duration = Duration::from_millis(1_500);
 
@@ -70,6 +70,7 @@ struct Call<'a> {
     answered: Option<Duration>,
     codec: String,
     ended: Option<Ended>,
+    over: Option<Duration>,
     hanging_up: Option<Duration>,
 }
 
@@ -128,6 +129,7 @@ impl<'a> Call<'a> {
             answered: None,
             codec: String::new(),
             ended: None,
+            over: None,
             hanging_up: None,
         })
     }
@@ -203,6 +205,7 @@ impl<'a> Call<'a> {
                 self.show
                     .event(now, "ended", json!({ "by": by, "status": ended.status }));
                 self.seat.stop();
+                self.over = Some(now);
                 self.ended = Some(*ended);
             }
             DialogEvent::Invited { .. }
@@ -340,7 +343,7 @@ impl<'a> Call<'a> {
         let now = self.clock.now();
         self.script.talk(now, true);
         match step {
-            Step::Say(text) | Step::Barge(text) => {
+            Step::Say(text) | Step::Tell(text) | Step::Barge(text) => {
                 self.show.event(now, "says", json!({ "text": text }));
                 self.voice.say(&text, self.rendered.0.clone());
             }
@@ -374,10 +377,10 @@ impl<'a> Call<'a> {
         }
     }
 
-    /// Our BYE was never answered.
+    /// The dialog waits for late retransmissions (timer K, 5 s); a person does not.
     fn is_lost(&self) -> bool {
         let now = self.clock.now();
-        self.hanging_up
+        self.over
             .is_some_and(|at| now.saturating_sub(at) >= FAREWELL)
     }
 
@@ -398,7 +401,8 @@ impl<'a> Call<'a> {
 
     fn summary(&self) -> ExitCode {
         let (now, stats) = (self.clock.now(), self.seat.stats());
-        let talked = self.answered.map(|at| now.saturating_sub(at));
+        let until = self.over.unwrap_or(now);
+        let talked = self.answered.map(|at| until.saturating_sub(at));
         let gap = self.ear.longest_gap_ms;
         let summary = json!({
             "codec": self.codec,

@@ -68,10 +68,10 @@ impl Site {
             path.join("sidetone.toml"),
             format!(
                 "mode = \"all-in-one\"\nprofiles_dir = \"profiles\"\ndialplans_dir = \"dialplans\"\n\
-                 [data]\ndir = \"data\"\nadmin_key_file = \"data/admin.key\"\n\
-                 [http]\nbind = \"{http}\"\n[ops]\nbind = \"{ops}\"\nsocket = \"{}\"\n\
-                 [speech]\nmodels_dir = \"{}\"\n{extra}\n",
-                path.join("ctl.sock").display(),
+                 [data]\ndir = \"{0}/data\"\nadmin_key_file = \"{0}/data/admin.key\"\n\
+                 [http]\nbind = \"{http}\"\n[ops]\nbind = \"{ops}\"\nsocket = \"{0}/ctl.sock\"\n[journal]\ndir = \"{0}/data/journal\"\n\
+                 [speech]\nmodels_dir = \"{1}\"\n{extra}\n",
+                path.display(),
                 models.display(),
             ),
         )
