@@ -4,7 +4,7 @@ use axum::{
     http::{HeaderValue, StatusCode, header},
     response::{IntoResponse, Response},
 };
-use serde::Serialize;
+use serde::{Deserialize, Serialize};
 use utoipa::ToSchema;
 
 use crate::{closed::closed, store::StoreError};
@@ -76,7 +76,7 @@ closed! {
 }
 
 /// One fault of a request.
-#[derive(Debug, Clone, PartialEq, Eq, Serialize, ToSchema)]
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize, ToSchema)]
 pub struct Detail {
     /// What kind.
     pub code: FaultCode,
@@ -117,14 +117,14 @@ impl Faults {
 }
 
 /// The body of an error answer.
-#[derive(Debug, Serialize, ToSchema)]
+#[derive(Debug, Serialize, Deserialize, ToSchema)]
 pub struct ErrorBody {
     /// The error.
     pub error: ErrorContent,
 }
 
 /// What an error answer says.
-#[derive(Debug, Serialize, ToSchema)]
+#[derive(Debug, Serialize, Deserialize, ToSchema)]
 pub struct ErrorContent {
     /// What kind.
     pub code: ErrorCode,
@@ -174,6 +174,14 @@ impl ApiError {
         Self {
             details: faults.0,
             ..Self::new(code, message)
+        }
+    }
+
+    /// The error that a rendered answer told; it will get the id of its own request.
+    pub fn told(body: ErrorBody) -> Self {
+        Self {
+            details: body.error.details,
+            ..Self::new(body.error.code, body.error.message)
         }
     }
 

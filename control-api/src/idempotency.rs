@@ -19,7 +19,7 @@ use crate::{
     app::App,
     auth::{self, Caller},
     clock::{now_ms, random},
-    error::{ApiError, ErrorCode, FaultCode},
+    error::{ApiError, ErrorBody, ErrorCode, FaultCode},
     store::{Answer, Claim, StoreError, hex},
 };
 
@@ -213,6 +213,11 @@ impl Ticket {
             answer.body.into_bytes()
         };
         let status = StatusCode::from_u16(answer.status).unwrap_or(StatusCode::OK);
+        if status.is_client_error()
+            && let Ok(told) = serde_json::from_slice::<ErrorBody>(&body)
+        {
+            return Err(ApiError::told(told));
+        }
         let mut response = (status, body).into_response();
         let headers: std::collections::BTreeMap<String, String> =
             serde_json::from_str(&answer.headers).unwrap_or_default();

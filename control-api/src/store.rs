@@ -70,10 +70,10 @@ impl StoreError {
     /// Whether the same transaction may succeed when it is run again (a deadlock was broken, two
     /// snapshots met, SQLite stayed busy).
     pub fn is_transient(&self) -> bool {
-        matches!(self, Self::Database(fault) if Self::from_ref_is_busy(fault) || is_rolled_back(fault))
+        matches!(self, Self::Database(fault) if Self::is_busy(fault) || is_rolled_back(fault))
     }
 
-    fn from_ref_is_busy(fault: &sqlx::Error) -> bool {
+    fn is_busy(fault: &sqlx::Error) -> bool {
         fault
             .as_database_error()
             .and_then(|fault| fault.code())

@@ -207,7 +207,7 @@ async fn open_wal(options: &SqliteConnectOptions) -> Result<SqlitePool, StoreErr
             .await;
         match opened {
             Ok(pool) => return Ok(pool),
-            Err(fault) if left > 0 && StoreError::from_ref_is_busy(&fault) => left -= 1,
+            Err(fault) if left > 0 && StoreError::is_busy(&fault) => left -= 1,
             Err(fault) => return Err(fault.into()),
         }
         tokio::time::sleep(Duration::from_millis(50)).await;

@@ -69,6 +69,10 @@ fn storable(text: &str) -> String {
     text.replace('\0', "\u{FFFD}")
 }
 
+/// The placeholder of inserts with many rows. SQLite looks a `$n` up by its name in a list, which
+/// costs the square of their number; a `?` has no name.
+const IN_ORDER: &str = "?";
+
 /// A query with its values.
 #[derive(Debug, Clone)]
 pub struct Query {
@@ -117,23 +121,30 @@ impl Query {
     /// `insert into TABLE (COLUMNS) values (…), (…)` followed by `suffix`. Every row has as many
     /// values as there are columns; at most 32,766 values in all (SQLite's limit).
     pub fn insert(table: &str, columns: &[&str], rows: Vec<Vec<Value>>, suffix: &str) -> Self {
-        let mut text = format!("insert into {table} ({}) values ", columns.join(", "));
-        let mut values = Vec::with_capacity(rows.len() * columns.len());
-        for (index, row) in rows.into_iter().enumerate() {
-            text.push_str(if index == 0 { "(" } else { ", (" });
-            for (column, value) in row.into_iter().enumerate() {
-                values.push(value);
-                let comma = if column == 0 { "" } else { ", " };
-                text.push_str(&format!("{comma}${}", values.len()));
-            }
-            text.push(')');
-        }
-        text.push(' ');
-        text.push_str(suffix);
+        let row = format!("({})", vec![IN_ORDER; columns.len()].join(", "));
+        let rows_text = vec![row; rows.len()].join(", ");
+        let columns = columns.join(", ");
         Self {
-            text: Cow::Owned(text),
-            values,
+            text: Cow::Owned(format!(
+                "insert into {table} ({columns}) values {rows_text} {suffix}"
+            )),
+            values: rows.into_iter().flatten().collect(),
         }
+    }
+
+    /// The text as PostgreSQL wants it: `?` become `$1`, `$2` …
+    fn numbered(text: Cow<'static, str>) -> Cow<'static, str> {
+        if !text.contains(IN_ORDER) {
+            return text;
+        }
+        let mut numbered = String::with_capacity(text.len() * 2);
+        for (index, part) in text.split(IN_ORDER).enumerate() {
+            if index > 0 {
+                numbered.push_str(&format!("${index}"));
+            }
+            numbered.push_str(part);
+        }
+        Cow::Owned(numbered)
     }
 
     pub(super) fn sqlite(self) -> SqlxQuery<'static, Sqlite, SqliteArguments> {
@@ -150,7 +161,8 @@ impl Query {
 
     pub(super) fn postgres(self) -> SqlxQuery<'static, Postgres, PgArguments> {
         let cached = matches!(self.text, Cow::Borrowed(_));
-        let query = sqlx::query(AssertSqlSafe(self.text)).persistent(cached);
+        let text = Self::numbered(self.text);
+        let query = sqlx::query(AssertSqlSafe(text)).persistent(cached);
         self.values
             .into_iter()
             .fold(query, |query, value| match value {
@@ -234,11 +246,15 @@ mod tests {
             vec![Value::from(2_i64), Value::from("b")],
         ];
         let query = Query::insert("t", &["n", "s"], rows, "on conflict do nothing");
+        assert_eq!(query.values.len(), 4);
         assert_eq!(
             query.text,
+            "insert into t (n, s) values (?, ?), (?, ?) on conflict do nothing"
+        );
+        assert_eq!(
+            Query::numbered(query.text),
             "insert into t (n, s) values ($1, $2), ($3, $4) on conflict do nothing"
         );
-        assert_eq!(query.values.len(), 4);
     }
 
     #[test]

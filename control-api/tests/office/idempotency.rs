@@ -67,6 +67,11 @@ mod cases {
         let (status, again) = post(&app, "/v1/tenants", &app.admin, "two", &wrong).await;
         assert_eq!(status, 422);
         assert_eq!(again["error"]["details"], first["error"]["details"]);
+        let (one, two) = (
+            text(&first, "/error/request_id"),
+            text(&again, "/error/request_id"),
+        );
+        assert!(one != two && two.starts_with("req_"), "{one} {two}");
     }
 
     pub async fn a_secret_is_replayed_to_its_owner_only(app: TestApp) {
@@ -83,6 +88,16 @@ mod cases {
             (409, &json!("idempotency_mismatch"))
         );
         assert!(!error.to_string().contains(&text(&first, "/key")));
+        if let Some(path) = app.config.database_url.strip_prefix("sqlite://") {
+            for file in [path.to_owned(), format!("{path}-wal")] {
+                let dump = std::fs::read(file).unwrap_or_default();
+                let dump = String::from_utf8_lossy(&dump);
+                assert!(
+                    !dump.contains(&text(&first, "/key")),
+                    "the database holds the key"
+                );
+            }
+        }
     }
 
     pub async fn keys_are_scoped_by_tenant_and_route(app: TestApp) {

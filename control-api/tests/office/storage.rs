@@ -195,3 +195,47 @@ async fn a_key_from_the_command_line_works() {
         assert!(refused.stdout.is_empty());
     }
 }
+
+/// The program as an operator starts it: keys in files, an address in the log, an end on SIGTERM.
+#[tokio::test(flavor = "multi_thread")]
+async fn the_program_serves_and_stops() {
+    use std::io::{BufRead as _, BufReader};
+    let dir = tempfile::tempdir().unwrap();
+    let mut program = Command::new(env!("CARGO_BIN_EXE_control-api"))
+        .args(["serve", "--listen", "127.0.0.1:0"])
+        .current_dir(dir.path())
+        .stderr(std::process::Stdio::piped())
+        .stdout(std::process::Stdio::piped())
+        .spawn()
+        .expect("control-api runs");
+    let lines = BufReader::new(program.stderr.take().unwrap()).lines();
+    let mut lines = lines.map_while(Result::ok);
+    let mark = "listening on ";
+    let line = lines.find(|line| line.contains(mark)).expect("an address");
+    let url = line.split(mark).nth(1).unwrap();
+    let url: String = url
+        .chars()
+        .take_while(|c| !matches!(c, '"' | ' '))
+        .collect();
+    let _ = rustls::crypto::ring::default_provider().install_default();
+    let read = |name: &str| std::fs::read_to_string(dir.path().join("data").join(name)).unwrap();
+    let http = reqwest::Client::new();
+    let me = http
+        .get(format!("{url}/v1/me"))
+        .bearer_auth(read("admin.key").trim());
+    assert_eq!(me.send().await.unwrap().status(), 200);
+    let snapshot = http.get(format!("{url}/internal/v1/snapshot"));
+    let snapshot = snapshot.bearer_auth(read("node.key").trim());
+    assert_eq!(snapshot.send().await.unwrap().status(), 200);
+    let pid = program.id().to_string();
+    Command::new("kill").args(["-TERM", &pid]).status().unwrap();
+    let rest: Vec<String> = lines.collect();
+    let output = program.wait_with_output().unwrap();
+    assert!(output.status.success(), "{rest:?}");
+    let key = read("admin.key");
+    let said = String::from_utf8_lossy(&output.stdout).into_owned() + &rest.join("") + &line;
+    assert!(
+        !said.contains(key.trim()),
+        "a key is printed to a terminal only"
+    );
+}
