@@ -5,7 +5,12 @@ use std::{collections::BTreeSet, process::Command};
 use control_api::store::Db;
 use sqlx::{Connection as _, Row as _};
 
-use crate::harness::{TestApp, fresh_postgres};
+use model::CallId;
+
+use crate::{
+    harness::{TestApp, fresh_postgres},
+    story::Switch,
+};
 
 /// Three programs and three tasks meet on one empty database.
 async fn migrate_at_once(url: &str) {
@@ -238,4 +243,48 @@ async fn the_program_serves_and_stops() {
         !said.contains(key.trim()),
         "a key is printed to a terminal only"
     );
+}
+
+/// Three offices start on one empty database at once; what one is told, a listener of another
+/// hears.
+#[tokio::test(flavor = "multi_thread")]
+async fn three_offices_share_one_empty_database() {
+    let url = match fresh_postgres().await {
+        Ok(url) => url,
+        Err(reason) => {
+            println!("SKIP three_offices_share_one_empty_database: {reason}");
+            return;
+        }
+    };
+    let shared = tempfile::tempdir().unwrap();
+    let key = shared.path().join("admin.key");
+    let starts = (0..3).map(|_| {
+        TestApp::start(Some(url.clone()), |config| {
+            config.admin_key_file.clone_from(&key);
+        })
+    });
+    let offices = futures_util::future::join_all(starts).await;
+    let made = offices.iter().filter(|app| app.office.admin_key().created);
+    assert_eq!(made.count(), 1);
+    let tenant = offices[0].tenant("harbour").await;
+    let agent = offices[1].agent(&tenant, "receptionist").await;
+    let path = "/v1/stream?types=call.ended";
+    let request = offices[2].request(reqwest::Method::GET, path, &tenant.key);
+    let mut stream = request.send().await.unwrap();
+    let (switch, call) = (Switch::new(1), CallId::new(5, 5));
+    let facts = switch.call(call, &tenant, &agent);
+    let (first, second) = facts.split_at(6);
+    let (a, b) = (&offices[0], &offices[1]);
+    futures_util::future::join(a.take(switch, first), b.take(switch, second)).await;
+    let mut heard = String::new();
+    while !heard.contains("\n\n") {
+        let chunk = stream.chunk().await.unwrap().expect("the stream goes on");
+        heard.push_str(&String::from_utf8_lossy(&chunk));
+    }
+    assert!(heard.contains("event: call.ended") && heard.contains(&call.to_string()));
+    let record = offices[2]
+        .read(&format!("/v1/calls/{call}"), &tenant.key)
+        .await;
+    assert_eq!(record["state"], "ended");
+    assert_eq!(record["metrics"]["segments"], 2);
 }
