@@ -5,7 +5,7 @@
 //! [--limit N] [--gain-db X] [--noise-db SNR] [--end-ms N] [--merge-ms N] [--settle-ms N]
 //! [--pre-roll-ms N] [--onset P] [--offset P] [--models DIR]`
 
-#[path = "../tests/corpus/mod.rs"]
+#[path = "../tests/corpus/prompts.rs"]
 mod corpus;
 
 use std::path::PathBuf;

@@ -1,6 +1,7 @@
 //! The whole local listening path on real voices. Skips, with its reason, where the models
 //! or the Debian prompts are not installed.
 
+#[path = "corpus/prompts.rs"]
 mod corpus;
 
 use std::path::Path;

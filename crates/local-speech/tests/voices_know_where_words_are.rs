@@ -1,5 +1,6 @@
 //! Voices: word times against the sound itself, rate, order, limits.
 
+#[path = "corpus/prompts.rs"]
 mod corpus;
 
 use local_speech::{
