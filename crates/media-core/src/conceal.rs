@@ -1,15 +1,15 @@
-//! Packet loss concealment after ITU-T G.711 Appendix I, without its delay and with a slower fade.
+//! Packet loss concealment after ITU-T G.711 Appendix I, without its delay and with a slightly slower fade.
 //!
 //! The last pitch period is repeated, then the last two, then three, so that long bursts do not buzz; the gain holds for
-//! 10 ms and then falls. Where sound comes back the repetition is faded into it.
+//! 15 ms and is gone after 75. Where sound comes back the repetition is faded into it.
 
 use crate::Rate;
 
 const MIN_PITCH_MS: usize = 5;
 const MAX_PITCH_MS: usize = 15;
 const WINDOW_MS: usize = 20;
-const HOLD_MS: usize = 10;
-const FADE_MS: usize = 90;
+const HOLD_MS: usize = 15;
+const FADE_MS: usize = 60;
 
 /// One stream's memory of what was last heard.
 #[derive(Debug)]

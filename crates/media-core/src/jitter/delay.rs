@@ -14,9 +14,6 @@ const GROWTH_PER_PACKET: f32 = 1.0 / 0.995;
 const RENORMALISE_AT: f32 = 1.0e6;
 /// The base is the minimum over one to two of these.
 const WINDOW_MS: u64 = 2_000;
-/// Until so many packets are known, wait a little longer than they ask for.
-const CAUTIOUS_PACKETS: u32 = 25;
-const CAUTIOUS_MS: u64 = 40;
 const MIN_TARGET_MS: u64 = 20;
 
 /// All values in samples.
@@ -47,7 +44,7 @@ impl DelayEstimator {
             base: 0,
             window_min: i64::MAX,
             window_ends: 0,
-            target: rate.samples(CAUTIOUS_MS) as i64,
+            target: rate.samples(MIN_TARGET_MS) as i64,
         }
     }
 
@@ -148,12 +145,7 @@ impl DelayEstimator {
         } else {
             (bucket + 1) * self.bucket_len()
         };
-        let least = if self.packets < CAUTIOUS_PACKETS {
-            CAUTIOUS_MS
-        } else {
-            MIN_TARGET_MS
-        };
         (jitter + self.rate.frame_len() as i64)
-            .clamp(self.rate.samples(least) as i64, self.max_target)
+            .clamp(self.rate.samples(MIN_TARGET_MS) as i64, self.max_target)
     }
 }
