@@ -328,7 +328,8 @@ pub enum BrainEffect {
     RunTool(ToolRequest),
     /// Something for the timeline and the metrics.
     Note(BrainNote),
-    /// End the call once the utterance (if any) has been played out.
+    /// End the call once the utterance (if any) has been played out. Comes again, without or with
+    /// an earlier utterance, when the voice failed for the one that was named.
     End {
         /// Why.
         reason: EndWish,

@@ -176,6 +176,32 @@ fn ledger_estimates_words_that_nobody_placed_and_says_so() {
 }
 
 #[test]
+fn ledger_takes_the_silence_after_a_sentence_for_silence() {
+    for end in [VoiceEnd::Complete, VoiceEnd::CutShort] {
+        let mut ledger = ledger_with_two_sentences();
+        ledger.voice_over(U1, end);
+        ledger.playout(report(U1, PlayoutKind::Cut, 3_800, 600));
+        let segments = segments(&mut ledger);
+        assert_eq!(
+            (heard(&segments[0]), segments[0].timing),
+            ("one two", Some(Timing::Exact)),
+            "the second sentence was never rendered"
+        );
+    }
+}
+
+/// Two words and 300 ms of silence are rendered; the second sentence is not.
+fn ledger_with_two_sentences() -> Ledger {
+    let mut ledger = Ledger::new(LedgerConfig::default());
+    ledger.plan(U1, "one two");
+    let mut sound = spoken("one two", 0);
+    sound.samples += 2_400;
+    ledger.extend(U1, sound);
+    ledger.plan(U1, "I am three");
+    ledger
+}
+
+#[test]
 fn ledger_survives_word_places_that_make_no_sense() {
     let mut ledger = Ledger::new(LedgerConfig::default());
     ledger.plan(U1, "é one");

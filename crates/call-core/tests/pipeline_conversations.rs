@@ -545,13 +545,15 @@ fn pipeline_apologises_when_voice_or_ears_fail() {
         utterance: UtteranceId(4),
         why: "still gone".into(),
     });
+    let last = stage.did.last().map(|(_, did)| did.clone());
+    let end = Did::End {
+        reason: EndWish::GaveUp,
+        after: None,
+    };
     assert_eq!(
-        stage
-            .did
-            .iter()
-            .filter(|(_, did)| matches!(did, Did::End { .. }))
-            .count(),
-        1
+        last,
+        Some(end),
+        "it waits no longer for words that nobody can say"
     );
 }
 
@@ -696,4 +698,77 @@ fn pipeline_goes_on_where_a_broken_agent_stopped() {
         Some(500),
         "call time is learnt from the events"
     );
+}
+
+#[test]
+fn pipeline_says_protected_words_again_when_a_cut_took_them_unheard() {
+    let (stage, _) = stage_of(config(), |input| match input {
+        DialogueInput::UserSaid { turn: 1, .. } => vec![
+            speak("This is one of those long stories which nobody ever wants to hear out."),
+            DialogueEffect::Speak {
+                text: "Cancelling costs ten dollars.".into(),
+                last: true,
+                protected: true,
+            },
+        ],
+        _ => vec![],
+    });
+    let mut stage = stage.answered();
+    stage.speech(GREETED, 4_000, "Tell me.");
+    stage.speech(6_000, 7_500, "Stop that, please.");
+    stage.run_to(15_000);
+    let heard: Vec<String> = stage
+        .heard()
+        .into_iter()
+        .skip(2)
+        .map(|(_, heard)| heard)
+        .collect();
+    assert_eq!(heard.len(), 2, "{heard:?}");
+    assert!(heard[0].starts_with("This is one") && !heard[0].ends_with("out."));
+    assert_eq!(heard[1], "Cancelling costs ten dollars.");
+}
+
+#[test]
+fn pipeline_asks_ahead_at_most_three_times_in_a_turn() {
+    let (stage, log) = stage_of(config(), model);
+    let mut stage = stage.answered();
+    for nth in 0..6 {
+        let from = GREETED + nth * 1_400;
+        stage.speech(from, from + 500, "and then");
+    }
+    stage.run_to(14_000);
+    let ahead = |input: &&DialogueInput| matches!(input, DialogueInput::UserSeemsDone { .. });
+    assert_eq!(log.lock().unwrap().iter().filter(ahead).count(), 3);
+    assert_eq!(said_by_user(&log).len(), 1);
+}
+
+#[test]
+fn pipeline_lets_a_tools_answer_be_heard_after_an_interruption() {
+    let (stage, log) = stage_of(config(), |input| match input {
+        DialogueInput::UserSaid { turn: 1, .. } => {
+            vec![
+                speak("I look into the book, which is large and heavy and old."),
+                tool(),
+            ]
+        }
+        other => booker(other),
+    });
+    let mut stage = stage.answered();
+    stage.speech(GREETED, 4_000, "Book it.");
+    stage.speech(6_000, 7_000, "Make it eight.");
+    stage.run_to(8_200);
+    assert_eq!(said_by_user(&log).len(), 1, "the tool is out");
+    stage.input(BrainInput::ToolResult(
+        ToolRunId("1/1".into()),
+        ToolOutcome::Ok(serde_json::json!({})),
+    ));
+    stage.run_to(14_000);
+    let heard: Vec<String> = stage
+        .heard()
+        .into_iter()
+        .skip(3)
+        .map(|(_, heard)| heard)
+        .collect();
+    assert_eq!(heard, ["It is booked.", "As you like."]);
+    assert_eq!(said_by_user(&log)[1], (2, "Make it eight.".to_owned()));
 }

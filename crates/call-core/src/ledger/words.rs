@@ -7,6 +7,10 @@ use model::transcript::Timing;
 /// Samples a letter takes where nothing better is known: about 13 letters a second at 8 kHz.
 const NOMINAL_SAMPLES_PER_CHAR: u64 = 600;
 
+/// Sound after the last placed word is its sentence's closing silence up to half a second; only
+/// what is longer must hold words whose places never came.
+const CLOSING_SILENCE: u64 = 4_000;
+
 /// Where one spoken word is.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct SpokenWord {
@@ -60,7 +64,8 @@ pub(super) fn heard_prefix(
         .iter()
         .rposition(|word| word.total > 0)
         .map_or(0, |last| last + 1);
-    let guessed = sent > placed_to && tail < placed.len();
+    let silence = if tail == 0 { 0 } else { CLOSING_SILENCE };
+    let guessed = sent > placed_to.saturating_add(silence) && tail < placed.len();
     if guessed {
         let letters = Letters::of(text, &placed, tail, placed_to);
         letters.spread(&mut placed, sent, rendered, complete);

@@ -25,7 +25,7 @@ pub(super) enum Stage {
     /// Caller and agent hear each other.
     Talking,
     /// The end is wished; the last words play.
-    Closing,
+    Closing(EndWish),
     /// The call is over.
     Over,
 }
@@ -204,10 +204,18 @@ impl PipelineBrain {
     }
 
     /// A voice that failed for words nobody waits for any more, or for a filler, harms nothing.
+    /// When it fails for the last words, the end waits for them no longer.
     fn on_voice_failed(&mut self, utterance: UtteranceId) {
-        match self.mouth.over(utterance) {
-            Some(Role::Own | Role::Answer) => self.end(EndWish::GaveUp),
-            Some(Role::Filler) | None => {}
+        let lost = self.mouth.over(utterance);
+        match self.stage {
+            Stage::Closing(reason) if lost.is_some() => {
+                let after = self.mouth.last();
+                self.effects.push_back(BrainEffect::End { reason, after });
+            }
+            Stage::Warming | Stage::Talking if matches!(lost, Some(Role::Own | Role::Answer)) => {
+                self.end(EndWish::GaveUp);
+            }
+            Stage::Warming | Stage::Talking | Stage::Closing(_) | Stage::Over => {}
         }
     }
 
@@ -250,8 +258,10 @@ impl PipelineBrain {
 
 impl Brain for PipelineBrain {
     fn handle(&mut self, now: Duration, input: BrainInput) {
+        if self.stage == Stage::Over {
+            return;
+        }
         match input {
-            _ if self.stage == Stage::Over => {}
             BrainInput::Prepare(context) => self.on_prepare(now, context),
             BrainInput::Answered => self.on_answered(now),
             BrainInput::Playout(report) => self.on_playout(now, report),

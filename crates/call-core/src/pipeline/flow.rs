@@ -39,7 +39,7 @@ impl PipelineBrain {
     fn floor(&self) -> Floor {
         let protected = self.mouth.is_protected();
         match self.stage {
-            Stage::Closing | Stage::Over => Floor::Speaking {
+            Stage::Closing(_) | Stage::Over => Floor::Speaking {
                 interruptible: false,
             },
             Stage::Warming | Stage::Talking if self.mouth.is_heard() => Floor::Speaking {
@@ -192,7 +192,7 @@ impl PipelineBrain {
     }
 
     fn on_wish(&mut self, now: Duration, wish: DialogueEffect) {
-        if matches!(self.stage, Stage::Closing | Stage::Over) {
+        if matches!(self.stage, Stage::Closing(_) | Stage::Over) {
             return;
         }
         match wish {
@@ -258,7 +258,7 @@ impl PipelineBrain {
 
     /// Last words, then the end.
     pub(super) fn end(&mut self, reason: EndWish) {
-        if matches!(self.stage, Stage::Closing | Stage::Over) {
+        if matches!(self.stage, Stage::Closing(_) | Stage::Over) {
             return;
         }
         let words = match reason {
@@ -268,7 +268,7 @@ impl PipelineBrain {
         self.tentative = None;
         self.drop_minds();
         self.mouth.say(Role::Own, &words, true, &mut self.effects);
-        self.stage = Stage::Closing;
+        self.stage = Stage::Closing(reason);
         self.effects.push_back(BrainEffect::End {
             reason,
             after: self.mouth.last(),
@@ -310,7 +310,7 @@ impl PipelineBrain {
     }
 
     pub(super) fn next_deadline(&self) -> Option<Duration> {
-        if matches!(self.stage, Stage::Closing | Stage::Over) {
+        if matches!(self.stage, Stage::Closing(_) | Stage::Over) {
             return None;
         }
         let work = self
