@@ -58,6 +58,10 @@ impl Turn<'_> {
         draft.party = reading.party.or(draft.party);
         self.next_week_if_over(reading);
         if let Some(digits) = &reading.digits {
+            if reading.has(Intent::No) {
+                // "No, it's five five …": a new number, not the rest of the old one.
+                self.mind.draft.clear(Slot::Phone);
+            }
             self.take_digits(digits);
         }
         self.mind.last = match reading.given()[..] {

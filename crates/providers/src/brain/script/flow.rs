@@ -2,6 +2,8 @@
 
 use call_core::{brain::EndWish, pipeline::DigitsWanted};
 
+use jiff::civil::Date;
+
 use super::{
     facts::Facts,
     reading::{Expect, Reading},
@@ -90,8 +92,9 @@ impl<'a> Turn<'a> {
 
     fn read(&self, text: &str) -> Reading {
         let draft = &self.mind.draft;
-        let plausible = |spoken: Spoken| {
+        let plausible = |spoken: Spoken, day: Option<Date>| {
             let mut probe = draft.clone();
+            probe.day = day.or(probe.day);
             probe.time = Some(spoken);
             let minute = probe.minute(&self.facts.hours, &self.mind.clock);
             minute.is_some_and(|minute| match probe.day {

@@ -29,7 +29,7 @@ pub(super) struct Expect<'a> {
     /// A booking is being made.
     pub(super) booking: bool,
     /// Whether a table could be had at that time, as far as is known.
-    pub(super) plausible: &'a dyn Fn(Spoken) -> bool,
+    pub(super) plausible: &'a dyn Fn(Spoken, Option<Date>) -> bool,
 }
 
 /// See the module.
@@ -97,6 +97,9 @@ impl Reading {
 
     fn read_phone(&mut self, expect: &Expect<'_>, taken: &mut Taken) {
         let asked = expect.asked == Some(Slot::Phone) || expect.last == Some(Slot::Phone);
+        let said = (0..self.words.len())
+            .any(|at| self.words.is(at, &["number", "phone"]) && self.words.is(at + 1, &["is"]));
+        let asked = asked || said;
         let asked = match asked {
             true if expect.number_begun => Asked::TheRest,
             true => Asked::Whole,
@@ -172,14 +175,16 @@ impl Reading {
     }
 
     fn slot_of(&self, number: u32, expect: &Expect<'_>) -> Option<Slot> {
+        if number > 24 && expect.asked != Some(Slot::Party) {
+            return None;
+        }
         let missing = |slot| !expect.have.contains(&slot);
         let no_time = self.time.is_none();
         let no_party = self.party.is_none();
-        let likely = no_time && spoken(number).is_some_and(|s| (expect.plausible)(s));
+        let likely = no_time && spoken(number).is_some_and(|s| (expect.plausible)(s, self.day));
         match expect.asked.or(expect.last) {
             Some(Slot::Party) if no_party => Some(Slot::Party),
             Some(Slot::Time) if likely => Some(Slot::Time),
-            Some(Slot::Time) if number > 24 => None,
             Some(Slot::Time) if no_party && missing(Slot::Party) && number <= 12 => {
                 Some(Slot::Party)
             }

@@ -189,6 +189,116 @@ fn one_sentence_gives_everything_however_it_is_written() {
     }
 }
 
+/// Transcripts that a small recogniser wrote of four voices over a telephone line.
+const WRITTEN: &[(&[&str], &str, u32)] = &[
+    (
+        &[
+            "The table for for on Friday at seven.",
+            "No weight, make it hate.",
+            "Yes, please.",
+        ],
+        "2026-11-20T20:00",
+        4,
+    ),
+    (
+        &[
+            "A table four two to night attate, please.",
+            "Yes, that right.",
+        ],
+        "2026-11-20T20:00",
+        2,
+    ),
+    (
+        &[
+            "A table for two to model at seventh thirty.",
+            "Good, at seven thirty.",
+            "Brett.",
+        ],
+        "2026-11-21T19:30",
+        2,
+    ),
+    (
+        &[
+            "Good evening, can I be a table for to the Maro at half past seven?",
+            "U. S. police.",
+        ],
+        "2026-11-21T19:30",
+        2,
+    ),
+    (
+        &[
+            "I like to book a table.",
+            "To marrow it hath passed seven.",
+            "Four to people.",
+            "Direct.",
+        ],
+        "2026-11-21T19:30",
+        2,
+    ),
+    (
+        &[
+            "We need a table for Fort Monroe at seven o'clock.",
+            "No thirsty.",
+            "Yes, please, but it.",
+        ],
+        "2026-11-26T19:00",
+        4,
+    ),
+    (
+        &[
+            "A table for four unsaturd at seven.",
+            "Actually, make it free people.",
+            "That's right.",
+        ],
+        "2026-11-21T19:00",
+        3,
+    ),
+    (
+        &[
+            "Parties six on Saturday at eight p.m.",
+            "Add eight thirty.",
+            "Correct.",
+        ],
+        "2026-11-21T20:30",
+        6,
+    ),
+    (
+        &[
+            "I would like to reserve the table.",
+            "On Wedding.",
+            "Quarter-tate.",
+            "Do.",
+            "Okay.",
+        ],
+        "2026-11-25T19:45",
+        2,
+    ),
+    (
+        &[
+            "book a table please",
+            "Into days.",
+            "He has passed them in.",
+            "At one.",
+            "Four.",
+            "yes",
+        ],
+        "2026-11-22T13:00",
+        4,
+    ),
+];
+
+#[test]
+fn what_a_recogniser_really_wrote_is_understood() {
+    for (turns, starts, party) in WRITTEN {
+        let mut call = Call::new();
+        for turn in *turns {
+            call.say(turn);
+        }
+        assert!(call.tool.is_some(), "{turns:?}: {:?}", call.history.last());
+        call.wants(starts, *party, "+15550123");
+    }
+}
+
 #[test]
 fn what_is_missing_is_asked_for_one_by_one() {
     let mut call = Call::new();

@@ -123,7 +123,8 @@ fn company(words: &Words, at: usize) -> Option<(u32, usize)> {
 
 /// "four people", "4 of us", "four hungry people".
 fn counted(words: &Words, at: usize) -> Option<(u32, usize)> {
-    let (count, used) = words.number(at)?;
+    let misheard = homophone(words.at(at)).filter(|_| words.is(at + 1, &["people", "persons"]));
+    let (count, used) = words.number(at).or(misheard.map(|n| (n, 1)))?;
     let after = at + used;
     if words.is(after, PEOPLE) {
         return Some((count, used + 1));
@@ -147,6 +148,9 @@ fn led(words: &Words, at: usize, time_asked: bool) -> Option<(u32, usize)> {
         _ => return None,
     };
     let the = usize::from(words.is(at + lead, &["the", "about", "maybe", "a"]));
+    // "A table for two", heard as "a table four two".
+    let heard_four = lead == 1 && group && words.is(at + 1, &["four", "4"]);
+    let the = the + usize::from(heard_four && words.number(at + 2).is_some());
     let number = at + lead + the;
     if group && lead == 2 && words.is(number, &["party", "group", "family"]) {
         return None;
@@ -216,6 +220,8 @@ mod tests {
             ("a table for 4 on friday", 4),
             ("a table four on friday at seven", 4),
             ("a table for for on friday", 4),
+            ("a table four two tonight", 2),
+            ("make it free people", 3),
             ("table for to please", 2),
             ("party of six", 6),
             ("there will be five of us", 5),
