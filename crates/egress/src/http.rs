@@ -50,7 +50,7 @@ impl Default for Limits {
 }
 
 /// A request, built step by step. Faults of a step are told by [`crate::Egress::send`].
-#[derive(Debug, Clone)]
+#[derive(Clone)]
 pub struct Request {
     method: Method,
     url: String,
@@ -64,6 +64,17 @@ pub struct Request {
 enum Body {
     Bytes(Bytes),
     File(PathBuf),
+}
+
+impl std::fmt::Debug for Request {
+    /// Path, query, headers and body may hold secrets.
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        let host = Url::parse(&self.url).ok().map(|url| host(&url));
+        f.debug_struct("Request")
+            .field("method", &self.method)
+            .field("host", &host)
+            .finish_non_exhaustive()
+    }
 }
 
 impl Request {
