@@ -310,6 +310,8 @@ pub enum BrainEffect {
     },
     /// What a Brain that listens itself heard the caller say: for the record.
     CallerSaid(FinalTranscript),
+    /// Speak slower (below 1) or faster than the configured rate from the next words on; 0.5 to 2.
+    Pace(f32),
     /// Cut what is playing and forget what is queued.
     Cut,
     /// The reflex pause was a false alarm: go on at the exact sample.

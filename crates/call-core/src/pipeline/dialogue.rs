@@ -130,6 +130,8 @@ pub enum DialogueEffect {
     /// Which digits complete [`DialogueInput::UserDigits`] from now on; back to the default after
     /// one entry.
     ExpectDigits(DigitsWanted),
+    /// Speak slower (below 1) or faster than configured, from the next words on; 0.5 to 2.
+    Pace(f32),
 }
 
 /// Decides words. Pure: no clock, no socket; `now` is the node's monotonic clock.

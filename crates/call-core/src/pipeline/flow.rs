@@ -208,7 +208,8 @@ impl PipelineBrain {
             DialogueEffect::Speak { .. }
             | DialogueEffect::RunTool(_)
             | DialogueEffect::End(_)
-            | DialogueEffect::ExpectDigits(_) => match &mut self.tentative {
+            | DialogueEffect::ExpectDigits(_)
+            | DialogueEffect::Pace(_) => match &mut self.tentative {
                 Some(ahead) if ahead.held.len() < MAX_HELD => ahead.held.push(wish),
                 Some(_) => {}
                 None => self.carry_out(now, wish),
@@ -233,6 +234,7 @@ impl PipelineBrain {
             }
             DialogueEffect::End(wish) => self.end(wish),
             DialogueEffect::ExpectDigits(wanted) => self.digits.expect(wanted),
+            DialogueEffect::Pace(rate) => self.effects.push_back(BrainEffect::Pace(rate)),
             DialogueEffect::Think(_) | DialogueEffect::CancelThink(_) => {}
         }
     }

@@ -325,7 +325,7 @@ impl Stage {
                     self.did(Did::Hold);
                 }
                 BrainEffect::ArmReflex(armed) => self.armed = armed,
-                BrainEffect::WantFinal => {}
+                BrainEffect::WantFinal | BrainEffect::Pace(_) => {}
                 BrainEffect::Think(request) => {
                     self.did(Did::Think(request.id));
                     self.thinks.push(*request);

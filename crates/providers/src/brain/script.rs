@@ -190,6 +190,7 @@ impl Script {
 
     fn send(&mut self, out: Outgoing) {
         let text = out.text.join(" ");
+        self.effects.extend(out.pace.map(DialogueEffect::Pace));
         if !text.is_empty() {
             if !out.passing {
                 self.mind.last_said.clone_from(&text);

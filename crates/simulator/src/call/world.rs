@@ -369,6 +369,7 @@ impl World {
                 BrainEffect::End { reason, after } => self.wish = Some((reason, after)),
                 BrainEffect::WantFinal
                 | BrainEffect::CancelThink(_)
+                | BrainEffect::Pace(_)
                 | BrainEffect::Sound { .. }
                 | BrainEffect::SoundText { .. }
                 | BrainEffect::CallerSaid(_) => {}

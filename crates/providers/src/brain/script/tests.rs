@@ -18,6 +18,7 @@ struct Call {
     script: Script,
     turn: u32,
     tool: Option<ToolRequest>,
+    pace: Option<f32>,
     end: Option<EndWish>,
     history: Vec<HistoryLine>,
 }
@@ -54,6 +55,7 @@ impl Call {
             turn: 0,
             tool: None,
             end: None,
+            pace: None,
             history: Vec::new(),
         }
     }
@@ -73,6 +75,10 @@ impl Call {
                 }
                 DialogueEffect::RunTool(request) => self.tool = Some(request),
                 DialogueEffect::End(wish) => self.end = Some(wish),
+                DialogueEffect::Pace(pace) => {
+                    assert!(said.is_empty(), "the pace comes before the words");
+                    self.pace = Some(pace);
+                }
                 _ => {}
             }
         }
@@ -642,6 +648,7 @@ fn repeat_slower_and_wait_leave_everything_as_it_is() {
         said.contains("slowly") && said.ends_with(&summary),
         "{said}"
     );
+    assert_eq!(call.pace, Some(0.8));
     call.expect("hold on a second", &["wait"]);
     call.expect("wait", &["take your time"]);
     call.expect("okay go ahead", &["moment"]);
