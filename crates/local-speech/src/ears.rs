@@ -22,9 +22,11 @@ use track::Track;
 
 /// Samples of one frame: 20 ms at 16 kHz.
 pub const EAR_FRAME: usize = 320;
-const FRAME_MS: u64 = 20;
 /// A hole in the frames up to this length is filled with silence; a longer one ends the utterance.
 const MAX_HOLE_MS: u64 = 1000;
+/// Frames come one after the other, and their times wander with the clocks of network and tick: so
+/// much of it is no hole. Silence put in its place would stand in the middle of words.
+const SLACK_MS: u64 = 80;
 /// The detector stays awake this long after the last candidate.
 const AWAKE_MS: u64 = 400;
 /// Partials are at least this part of the utterance's length apart: 1 s after 6 s of speech.
@@ -266,7 +268,8 @@ impl Ears {
         self.config.end_ms = end_ms;
     }
 
-    /// Brings the line's end to `at_ms`: fills a hole, or takes the new time as it is.
+    /// Brings the line's end to `at_ms`: fills a hole, or takes the new time as it is. Within the
+    /// slack the time of an open utterance stays, so that its start keeps its name.
     fn align(&mut self, at_ms: u64) {
         let expected = self.line.ms(self.line.end());
         if !self.started {
@@ -275,9 +278,9 @@ impl Ears {
         } else if at_ms > expected + MAX_HOLE_MS {
             self.finish();
             self.line.set_end_ms(at_ms);
-        } else if at_ms >= expected + FRAME_MS {
+        } else if at_ms > expected + SLACK_MS {
             self.line.append_silence((at_ms - expected) * PER_MS);
-        } else if at_ms + FRAME_MS <= expected {
+        } else if at_ms + SLACK_MS < expected || matches!(self.phase, Phase::Quiet) {
             self.line.set_end_ms(at_ms);
         }
     }

@@ -210,6 +210,29 @@ fn a_blip_is_no_speech() {
 }
 
 #[test]
+fn frames_whose_times_wander_are_still_one_after_the_other() {
+    let mut call = Call::with(no_partials());
+    let mut events = Vec::new();
+    for (n, wander) in [0, 40, 20, 0, 60, 20]
+        .into_iter()
+        .cycle()
+        .take(75)
+        .enumerate()
+    {
+        let level = if n < 50 { LOUD } else { 0 };
+        call.at_ms = 1000 + 20 * n as u64 + wander;
+        events.extend(call.hear(level, 20));
+    }
+    assert_eq!(story(&events), "SEF");
+    let audio = &finals(&events)[0].audio;
+    let speech = |s: &f32| *s > 0.1;
+    let first = audio.iter().position(speech).expect("speech");
+    let last = audio.iter().rposition(speech).expect("speech");
+    assert_eq!(last + 1 - first, 50 * EAR_FRAME, "no silence within");
+    assert!(audio[first..=last].iter().all(speech));
+}
+
+#[test]
 fn lost_frames_are_silence_and_a_long_hole_ends_the_utterance() {
     let mut call = Call::with(no_partials());
     call.hear(LOUD, 600);
