@@ -50,7 +50,7 @@ fn logging() {
 
 async fn serve(settings: settings::Settings) -> anyhow::Result<()> {
     let (ops, socket) = (settings.server.ops.bind, settings.server.ops.socket.clone());
-    let handle = node::start(Options { settings }).await?;
+    let handle = node::start(Options::of(settings)).await?;
     let listener = TcpListener::bind(ops).await;
     let listener = listener.with_context(|| format!("the ops port {ops}"))?;
     let http = http::serve(listener, handle.node.clone(), handle.services.clone());

@@ -7,7 +7,7 @@ use std::{
 };
 
 use local_speech::{Models, Pool, PoolConfig, Voices, VoicesConfig};
-use providers::{LlmEntry, Providers, Shared};
+use providers::{Fakes, LlmEntry, Providers, Shared};
 use ractor::{Actor, ActorRef};
 use settings::Mode;
 use sip_core::tokens::TokenSource;
@@ -76,6 +76,18 @@ pub enum BootError {
 pub struct Options {
     /// The checked settings.
     pub settings: settings::Settings,
+    /// Scripts of the fake providers, for tests of what a provider may do.
+    pub fakes: Fakes,
+}
+
+impl Options {
+    /// A start with these settings and nothing special.
+    pub fn of(settings: settings::Settings) -> Self {
+        Self {
+            settings,
+            fakes: Fakes::default(),
+        }
+    }
 }
 
 /// A running node.
@@ -95,7 +107,7 @@ pub struct NodeHandle {
 /// [`BootError`]: invalid configuration and unusable folders. Trouble in the world (a taken SIP
 /// port, an office that does not answer) is not an error here.
 pub async fn start(options: Options) -> Result<NodeHandle, BootError> {
-    let settings = options.settings;
+    let Options { settings, fakes } = options;
     let data = settings.server.data.dir.clone();
     let spool = folder(&data.join("spool"))?;
     let (key, key_text) = node_key(&settings.server, &data)?;
@@ -103,7 +115,7 @@ pub async fn start(options: Options) -> Result<NodeHandle, BootError> {
     if let Some(office) = &office {
         seed(office).await?;
     }
-    let client = client(&settings.server, office.as_ref(), key_text)?;
+    let client = client(&settings.server, office.as_ref(), &key_text)?;
     let limits = journal_limits(&settings.server.journal);
     let (journal, recovered) = open_journal(&settings.server.journal.dir, &key, limits).await?;
     let uploader = RecordingUploader::open(&spool, client.clone());
@@ -120,7 +132,7 @@ pub async fn start(options: Options) -> Result<NodeHandle, BootError> {
         office: client.clone(),
         snapshots: SnapshotKeeper::open(&data.join("snapshot"), &key),
         uploader,
-        providers: providers(&settings.server, &speech)?,
+        providers: providers(&settings.server, &speech, fakes)?,
         speech_cache: Arc::default(),
         models: speech.models,
         recogniser: speech.pool,
@@ -230,7 +242,7 @@ fn bearer(key: &str) -> String {
 fn client(
     server: &settings::Server,
     own: Option<&control_api::Office>,
-    key: String,
+    key: &str,
 ) -> Result<Office, BootError> {
     let base_url = match (own, &server.control.url) {
         (Some(office), _) => office.base_url(),
@@ -239,8 +251,8 @@ fn client(
     };
     let given = server.control.key.as_ref().map(|k| k.expose().to_owned());
     let key = match own {
-        Some(_) => bearer(&key),
-        None => given.unwrap_or_else(|| bearer(&key)),
+        Some(_) => bearer(key),
+        None => given.unwrap_or_else(|| bearer(key)),
     };
     let timing = OfficeTiming {
         heartbeat: Duration::from_secs(2),
@@ -325,7 +337,7 @@ struct SpeechParts {
 
 /// The local recogniser needs its models; without them the node serves what needs no hearing.
 fn speech(speech: &settings::Speech) -> Result<SpeechParts, BootError> {
-    let voices = Voices::start(&VoicesConfig::default())?;
+    let voices = Voices::start(VoicesConfig::default())?;
     let models = match Models::open(&speech.models_dir) {
         Ok(models) => Some(models),
         Err(error) => {
@@ -348,12 +360,16 @@ fn speech(speech: &settings::Speech) -> Result<SpeechParts, BootError> {
     })
 }
 
-fn providers(server: &settings::Server, speech: &SpeechParts) -> Result<Providers, BootError> {
+fn providers(
+    server: &settings::Server,
+    speech: &SpeechParts,
+    fakes: Fakes,
+) -> Result<Providers, BootError> {
     let shared = Shared {
         egress: door()?,
         pool: speech.pool.clone(),
         voices: Some(speech.voices.clone()),
-        fakes: providers::Fakes::default(),
+        fakes,
     };
     let llm = server.llm.url.iter().map(|url| LlmEntry {
         name: "default".into(),
