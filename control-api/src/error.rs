@@ -251,11 +251,9 @@ impl IntoResponse for ApiError {
 impl From<StoreError> for ApiError {
     fn from(fault: StoreError) -> Self {
         tracing::error!(%fault, "the store failed");
-        match fault {
-            StoreError::Database(
-                sqlx::Error::PoolTimedOut | sqlx::Error::Io(_) | sqlx::Error::PoolClosed,
-            ) => Self::new(ErrorCode::Unavailable, "the database cannot be reached"),
-            _ => Self::new(ErrorCode::Internal, "a fault of ours; the log has it"),
+        match fault.is_unreachable() {
+            true => Self::new(ErrorCode::Unavailable, "the database cannot be reached"),
+            false => Self::new(ErrorCode::Internal, "a fault of ours; the log has it"),
         }
     }
 }

@@ -60,6 +60,18 @@ pub enum StoreError {
 }
 
 impl StoreError {
+    /// Whether the database is away for now (as opposed to refusing what was asked).
+    pub fn is_unreachable(&self) -> bool {
+        matches!(
+            self,
+            Self::Database(
+                sqlx::Error::PoolTimedOut | sqlx::Error::Io(_) | sqlx::Error::PoolClosed
+            )
+        )
+    }
+}
+
+impl StoreError {
     fn corrupt(column: &str, text: &str) -> Self {
         Self::Corrupt {
             column: column.to_owned(),

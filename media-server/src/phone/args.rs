@@ -15,7 +15,7 @@ pub struct Args {
     /// Interrupt: say this 1.4 s into what the other side says next. After all `--say`.
     #[arg(long, value_name = "TEXT")]
     barge: Vec<String>,
-    /// Steps in order, `say:TEXT`, `tell:TEXT` (at once), `barge:TEXT`, `wait:2s`, `dtmf:123`, `play:FILE`, `hangup`.
+    /// Steps in order, `say:TEXT`, `tell:TEXT` (at once), `barge:TEXT`, `wait:2s`, `dtmf:123`, `press:1` (at once), `play:FILE`, `hangup`.
     #[arg(long, value_name = "STEP")]
     step: Vec<Step>,
     /// Play a WAV file into the call.

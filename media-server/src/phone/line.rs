@@ -66,11 +66,7 @@ impl Line {
     }
 
     /// Sends the INVITE.
-    pub(super) async fn dial(
-        &mut self,
-        config: DialogConfig,
-        call: &OutboundCall,
-    ) -> anyhow::Result<()> {
+    pub(super) fn dial(&mut self, config: DialogConfig, call: &OutboundCall) -> anyhow::Result<()> {
         let tokens = self.tokens.fork();
         let dialog = Dialog::uac(self.clock.now(), config, tokens, call);
         let adopt = EndpointInput::Adopt(dialog.id().clone());

@@ -15,6 +15,8 @@ pub enum Step {
     Wait(Duration),
     /// Send digits (RFC 4733) when the other side has fallen silent.
     Dtmf(String),
+    /// Send digits at once.
+    Press(String),
     /// Play a file at once.
     Play(PathBuf),
     /// Hang up when the other side has fallen silent.
@@ -32,10 +34,11 @@ impl FromStr for Step {
             "barge" => Ok(Self::Barge(rest.into())),
             "wait" => seconds(rest).map(Self::Wait),
             "dtmf" => Ok(Self::Dtmf(rest.into())),
+            "press" => Ok(Self::Press(rest.into())),
             "play" => Ok(Self::Play(rest.into())),
             "hangup" => Ok(Self::Hangup),
             _ => Err(format!(
-                "'{name}' is none of say, tell, barge, wait, dtmf, play, hangup"
+                "'{name}' is none of say, tell, barge, wait, dtmf, press, play, hangup"
             )),
         }
     }
@@ -113,8 +116,15 @@ impl Script {
         self.steps.is_empty() && !self.talking
     }
 
+    /// How long nobody has spoken: neither the other side, nor we.
+    pub(super) fn lull(&self, now: Duration) -> Option<Duration> {
+        let quiet = self.speaking_since.is_none() && !self.talking;
+        let last = self.silent_since.unwrap_or_default().max(self.since);
+        quiet.then(|| now.saturating_sub(last))
+    }
+
     /// How long the other side has been silent after speaking.
-    pub(super) fn silence(&self, now: Duration) -> Option<Duration> {
+    fn silence(&self, now: Duration) -> Option<Duration> {
         self.silent_since.map(|at| now.saturating_sub(at))
     }
 
@@ -132,7 +142,7 @@ impl Script {
     fn is_due(&self, now: Duration, step: &Step) -> bool {
         let waited = now.saturating_sub(self.since);
         match step {
-            Step::Play(_) | Step::Tell(_) => true,
+            Step::Play(_) | Step::Tell(_) | Step::Press(_) => true,
             Step::Wait(time) => waited >= *time,
             Step::Barge(_) => {
                 let into = self

@@ -85,7 +85,7 @@ struct Sound {
 
 enum Happened {
     Dialog(DialogEvent),
-    Frame(Option<media_core::leg::EarFrame>),
+    Frame(Option<Box<media_core::leg::EarFrame>>),
     Seat(Option<SeatEvent>),
     Rendered(Rendered),
     Server(Value),
@@ -108,7 +108,7 @@ impl<'a> Call<'a> {
         let local = line.flow().local;
         let seat = media.seat(Some(local.ip()), WireSeed::random())?;
         let call = outbound(args, target, &line, seat.local_addr())?;
-        line.dial(config(args, local)?, &call).await?;
+        line.dial(config(args, local)?, &call)?;
         let live = follow(args, line.call_id())?;
         let now = clock.now();
         let silence = Duration::from_millis(args.silence_ms);
@@ -173,7 +173,7 @@ impl<'a> Call<'a> {
         };
         Ok(tokio::select! {
             event = self.line.event() => Happened::Dialog(event?),
-            frame = maybe(frames, async |ears: &mut EarReceiver| ears.recv().await) => Happened::Frame(frame),
+            frame = maybe(frames, async |ears: &mut EarReceiver| ears.recv().await) => Happened::Frame(frame.map(Box::new)),
             event = maybe(events, async |events: &mut LegEvents| events.event().await) => Happened::Seat(event),
             Some(sound) = self.rendered.1.recv() => Happened::Rendered(sound),
             Some(event) = maybe_live(&mut self.live) => Happened::Server(event),
@@ -333,8 +333,8 @@ impl<'a> Call<'a> {
     fn has_said_all(&self, now: Duration) -> bool {
         let silent = self
             .script
-            .silence(now)
-            .is_some_and(|silence| silence >= LAST_SILENCE);
+            .lull(now)
+            .is_some_and(|lull| lull >= LAST_SILENCE);
         let scripted = !self.args.steps().is_empty();
         scripted && !self.args.stay && !self.args.typing && self.script.is_done() && silent
     }
@@ -354,7 +354,7 @@ impl<'a> Call<'a> {
                     self.script.talk(now, false);
                 }
             },
-            Step::Dtmf(digits) => self.press(&digits),
+            Step::Dtmf(digits) | Step::Press(digits) => self.press(&digits),
             Step::Wait(_) => self.script.talk(now, false),
             Step::Hangup => self.hang_up(),
         }

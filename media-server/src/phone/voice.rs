@@ -25,7 +25,7 @@ pub(super) struct Voice {
 impl Voice {
     /// The wanted voice, or the best that is installed.
     pub(super) fn open(wanted: Option<&str>) -> anyhow::Result<Self> {
-        let voices = Voices::start(&VoicesConfig::default())?;
+        let voices = Voices::start(VoicesConfig::default())?;
         let mut names = wanted.into_iter().chain(PREFERRED.iter().copied());
         let name = names.find(|name| voices.has(name));
         let name = name.context("no voice is installed")?.to_owned();

@@ -39,6 +39,8 @@ pub struct Site {
     pub sip: SocketAddr,
     pub http: SocketAddr,
     pub ops: SocketAddr,
+    /// The first RTP port of the `internal` profile.
+    pub first_rtp: u16,
 }
 
 impl Site {
@@ -81,7 +83,24 @@ impl Site {
             sip,
             http,
             ops,
+            first_rtp: first,
         }
+    }
+
+    /// Writes (or writes over) a file of the site: `profiles/external.toml`.
+    pub fn write(&self, file: &str, text: &str) {
+        std::fs::write(self.dir.path().join(file), text).unwrap();
+    }
+
+    /// The `internal` profile with these fields of `rtp` besides `ports`, and more lines below.
+    pub fn internal(&self, rtp: &str, ports: u16, more: &str) {
+        let (sip, first) = (self.sip, self.first_rtp);
+        let last = first + ports - 1;
+        let text = format!(
+            "listen = [\"udp://{sip}\", \"tcp://{sip}\"]\ncontext = \"internal\"\nauth = \"none\"\n\
+             codecs = [\"PCMU\", \"PCMA\"]\nrtp = {{ ports = \"{first}-{last}\"{rtp} }}\n{more}\n"
+        );
+        self.write("profiles/internal.toml", &text);
     }
 
     pub fn config(&self) -> PathBuf {
@@ -90,12 +109,17 @@ impl Site {
 
     /// The node, in this process.
     pub async fn start(&self) -> NodeHandle {
+        self.start_with(providers::Fakes::default()).await
+    }
+
+    /// The node, with fake providers that behave as told.
+    pub async fn start_with(&self, fakes: providers::Fakes) -> NodeHandle {
         egress::tls::install();
         let codecs = media_server::profile::codec_names();
         let known = settings::Known { codecs: &codecs };
         let settings = settings::load(Some(&self.config()), &known);
         let settings = settings.unwrap_or_else(|faults| panic!("{faults}"));
-        node::start(Options { settings }).await.unwrap()
+        node::start(Options { settings, fakes }).await.unwrap()
     }
 
     /// A phone process that calls `user` on this server.
@@ -198,6 +222,12 @@ impl Office {
             .await
     }
 
+    /// The same within a tenant.
+    pub async fn post_for(&self, tenant: &str, path: &str, body: &Value) -> Value {
+        let request = Request::post(format!("{}{path}", self.base)).json(body);
+        self.send(request.header("x-tenant-id", tenant)).await
+    }
+
     pub async fn bytes(&self, path: &str) -> Vec<u8> {
         let limits = egress::Limits {
             body_bytes: 1 << 30,
@@ -219,17 +249,65 @@ impl Office {
         response.json().await.unwrap_or(Value::Null)
     }
 
+    /// `/v1/calls/{id}/…` of a call, as JSON.
+    pub async fn part(&self, call: &Value, part: &str) -> Value {
+        let id = call["id"].as_str().unwrap();
+        self.get(&format!("/v1/calls/{id}/{part}")).await
+    }
+
+    /// The facts of one kind from a call's timeline, their `data` in order.
+    pub async fn facts(&self, call: &Value, kind: &str) -> Vec<Value> {
+        let timeline = self.part(call, "timeline?limit=500").await;
+        let all = timeline["data"].as_array().cloned().unwrap_or_default();
+        let mine = all.into_iter().filter(|fact| fact["type"] == kind);
+        mine.map(|fact| fact["data"].clone()).collect()
+    }
+
+    /// The transcript's segments by one speaker.
+    pub async fn said(&self, call: &Value, speaker: &str) -> Vec<Value> {
+        let transcript = self.part(call, "transcript").await;
+        let all = transcript["segments"].as_array().cloned();
+        let all = all.unwrap_or_default().into_iter();
+        all.filter(|segment| segment["speaker"] == speaker)
+            .collect()
+    }
+
+    /// The recording, once the office has it: a stereo WAV.
+    pub async fn recording(&self, call: &Value) -> media_server::wav::Wav {
+        let id = call["id"].as_str().unwrap();
+        let until = Instant::now() + Duration::from_secs(15);
+        loop {
+            let bytes = self.bytes(&format!("/v1/calls/{id}/recording")).await;
+            match media_server::wav::Wav::read(&bytes) {
+                Ok(wav) => return wav,
+                Err(error) if Instant::now() > until => panic!("no recording of {id}: {error}"),
+                Err(_) => tokio::time::sleep(Duration::from_millis(100)).await,
+            }
+        }
+    }
+
     /// The calls of which `wanted` says yes, once there are at least `count`.
     pub async fn calls(&self, count: usize, wanted: impl Fn(&Value) -> bool) -> Vec<Value> {
         let until = Instant::now() + Duration::from_secs(15);
         loop {
-            let page = self.get("/v1/calls?limit=100").await;
-            let all = page["data"].as_array().cloned().unwrap_or_default();
-            let found: Vec<Value> = all.into_iter().filter(&wanted).collect();
+            let found: Vec<Value> = self.all_calls().await.into_iter().filter(&wanted).collect();
             if found.len() >= count || Instant::now() > until {
                 return found;
             }
             tokio::time::sleep(Duration::from_millis(100)).await;
+        }
+    }
+
+    async fn all_calls(&self) -> Vec<Value> {
+        let mut all = Vec::new();
+        let mut path = "/v1/calls?limit=100".to_owned();
+        loop {
+            let page = self.get(&path).await;
+            all.extend(page["data"].as_array().cloned().unwrap_or_default());
+            let Some(cursor) = page["page"]["next_cursor"].as_str() else {
+                return all;
+            };
+            path = format!("/v1/calls?limit=100&cursor={cursor}");
         }
     }
 
