@@ -37,6 +37,10 @@ enum Command {
     Drain(Config),
     /// The built-in phone: place a real SIP call from the terminal.
     Call(Box<crate::phone::Args>),
+    /// The load generator: many calls by a plan, measured.
+    Load(crate::load::Args),
+    /// The separate agent process of load tests: returns what it hears.
+    StubAgent(crate::load::stub_agent::Args),
 }
 
 /// Where the configuration is.
@@ -60,6 +64,8 @@ pub fn run() -> ExitCode {
         Command::Kill(args) => ask::kill(&args),
         Command::Drain(config) => ask::drain(&config),
         Command::Call(args) => crate::phone::run(&args),
+        Command::Load(args) => crate::load::run(&args),
+        Command::StubAgent(args) => crate::load::stub_agent::run(&args),
     };
     match outcome {
         Ok(code) => code,

@@ -19,6 +19,7 @@ pub mod http;
 pub mod journal;
 pub mod leg;
 pub mod listener;
+pub mod load;
 pub mod media;
 pub mod metrics;
 pub mod mouth;

@@ -16,7 +16,7 @@
 //! | leg → recorder | [`RECORDER_RING_MS`] ms | silence takes the place of what was dropped, counted |
 //! | leg → peer leg | [`BRIDGE_RING`] frames | the oldest are skipped |
 
-mod lateness;
+pub(crate) mod lateness;
 mod meters;
 mod panics;
 mod ports;

@@ -23,13 +23,13 @@ pub struct Lateness {
 }
 
 #[derive(Debug)]
-pub(super) struct Histogram {
+pub(crate) struct Histogram {
     counts: Vec<AtomicU64>,
     max_us: AtomicU64,
 }
 
 impl Histogram {
-    pub(super) fn new() -> Self {
+    pub(crate) fn new() -> Self {
         let counts = (0..BUCKETS).map(|_| AtomicU64::new(0)).collect();
         Self {
             counts,
@@ -37,7 +37,7 @@ impl Histogram {
         }
     }
 
-    pub(super) fn record(&self, late: Duration) {
+    pub(crate) fn record(&self, late: Duration) {
         let us = late.as_micros() as u64;
         if let Some(count) = self.counts.get(bucket(us)) {
             count.fetch_add(1, Ordering::Relaxed);
@@ -46,7 +46,7 @@ impl Histogram {
     }
 
     /// Several threads' histograms as one.
-    pub(super) fn summary<'a>(all: impl Iterator<Item = &'a Self>) -> Lateness {
+    pub(crate) fn summary<'a>(all: impl Iterator<Item = &'a Self>) -> Lateness {
         let (mut counts, mut max_us) = (vec![0_u64; BUCKETS], 0);
         for histogram in all {
             max_us = max_us.max(histogram.max_us.load(Ordering::Relaxed));

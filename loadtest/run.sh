@@ -1,0 +1,105 @@
+#!/usr/bin/env bash
+# Runs a plan against a server of its own and writes the result into RESULTS.md.
+#
+#   loadtest/run.sh NAME [--binary FILE] [--note TEXT] [--no-results]
+#
+# NAME is a file in loadtest/plans without its ending. The server is a release build with
+# loadtest/server.toml; its ports, data and socket are its own, so that nothing else on the machine
+# is met or disturbed. What makes a run void is declared in loadtest/README.md and judged by the generator.
+set -euo pipefail
+
+root=$(cd "$(dirname "$0")/.." && pwd)
+plan='' binary='' note='' results="$root/loadtest/RESULTS.md"
+while [ $# -gt 0 ]; do
+  case $1 in
+    --binary) binary=$2; shift 2 ;;
+    --note) note=$2; shift 2 ;;
+    --no-results) results=/dev/null; shift ;;
+    -*) echo "run.sh: unknown option $1" >&2; exit 2 ;;
+    *) plan=$1; shift ;;
+  esac
+done
+file="$root/loadtest/plans/$plan.toml"
+[ -n "$plan" ] && [ -f "$file" ] || {
+  echo "run.sh: give a plan: $(cd "$root/loadtest/plans" && ls | sed 's/\.toml$//' | xargs)" >&2
+  exit 2
+}
+if [ -z "$binary" ]; then
+  echo "building (release)…" >&2
+  (cd "$root" && cargo build --release -q -p media-server)
+  binary="${CARGO_TARGET_DIR:-$root/target}/release/media-server"
+fi
+
+work=$(mktemp -d)
+server='' stub=''
+cleanup() {
+  for pid in $server $stub; do kill "$pid" 2>/dev/null || true; done
+  for pid in $server $stub; do wait "$pid" 2>/dev/null || true; done
+  rm -rf "$work"
+}
+trap cleanup EXIT
+
+# A port that nobody listens on now, UDP or TCP.
+free_port() {
+  local port
+  while :; do
+    port=$((10000 + (RANDOM % 5000) * 2))
+    grep -qiE ":$(printf %04X "$port") " /proc/net/udp /proc/net/tcp || { echo "$port"; return; }
+  done
+}
+sip=$(free_port) http=$(free_port) ops=$(free_port) agent=$(free_port)
+
+# The shipped profile on other ports; RTP keeps its range.
+mkdir -p "$work/sip-profiles"
+sed "s/127\.0\.0\.1:5060/127.0.0.1:$sip/g" "$root/loadtest/server/sip-profiles/internal.toml" >"$work/sip-profiles/internal.toml"
+export SIDETONE_PROFILES_DIR="$work/sip-profiles"
+export SIDETONE_HTTP__BIND="127.0.0.1:$http" SIDETONE_OPS__BIND="127.0.0.1:$ops"
+export SIDETONE_OPS__SOCKET="$work/server.sock" SIDETONE_DATA__ADMIN_KEY_FILE="$work/admin.key"
+export SIDETONE_SPEECH__MODELS_DIR="$root/models" SIDETONE_LOADTEST__STUB="tcp://127.0.0.1:$agent"
+
+"$binary" stub-agent --listen "127.0.0.1:$agent" &
+stub=$!
+"$binary" serve --config "$root/loadtest/server.toml" 2>"$work/server.log" &
+server=$!
+for _ in $(seq 150); do
+  curl -sf "http://127.0.0.1:$ops/readyz" >/dev/null && break
+  kill -0 "$server" 2>/dev/null || { cat "$work/server.log" >&2; exit 1; }
+  sleep 0.2
+done
+sleep 3 # start-up work is not the calls'
+
+code=0
+"$binary" load "$file" --target "127.0.0.1:$sip" --server-pid "$server" --json "$work/result.json" | tee "$work/table.md" || code=${PIPESTATUS[0]}
+[ -s "$work/result.json" ] || exit 1
+
+# What the server says of itself. A record for each call must exist once the last has ended.
+sleep 2
+curl -sf "http://127.0.0.1:$ops/metrics" >"$work/metrics.txt"
+media() { sed -n "s/^ms_media{what=\"$1\"} //p" "$work/metrics.txt"; }
+late="p50 $(media lateness_p50_us), p99 $(media lateness_p99_us), p99.9 $(media lateness_p999_us), max $(media lateness_max_us) µs"
+records=$(awk '/^ms_calls_total\{/ { sum += $2 } END { print sum + 0 }' "$work/metrics.txt")
+placed=$(sed -n 's/^ *"placed": \([0-9]*\).*/\1/p' "$work/result.json")
+[ "$records" = "$placed" ] || { echo "run.sh: $placed calls, $records records" >&2; code=1; }
+
+own() {
+  echo "| server's own send lateness | $late; ticks given up: $(media skipped_ticks) |"
+  echo "| records | $records of $placed calls |"
+}
+
+commit=$(git -C "$root" rev-parse --short=12 HEAD)
+git -C "$root" diff --quiet HEAD -- crates media-server control-api 2>/dev/null || commit="$commit with changes"
+cpu=$(sed -n 's/^model name[^:]*: //p' /proc/cpuinfo | head -1)
+memory=$(awk '/^MemTotal/ { printf "%.0f GB", $2 / 1048576 }' /proc/meminfo)
+{
+  echo
+  echo "### $plan · $(date -u +'%Y-%m-%d %H:%M UTC')"
+  echo
+  sed -n 's/^story = "\(.*\)"/\1./p' "$file"
+  echo
+  echo "Machine: $(nproc) × $cpu, $memory, Linux $(uname -r | cut -d- -f1). Commit: $commit, release build. Generator and server on this machine, over loopback.${note:+ $note}"
+  echo
+  cat "$work/table.md"
+  own
+} >>"$results"
+own
+exit "$code"
