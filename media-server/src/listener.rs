@@ -10,10 +10,7 @@ use bytes::Bytes;
 use ractor::{Actor, ActorProcessingErr, ActorRef};
 use sip_core::{
     dialog::{DialogId, FinishedTransaction, Refusal},
-    endpoint::{
-        Admission, Endpoint, EndpointConfig, EndpointCounters, EndpointEffect, EndpointInput,
-        NewInvite,
-    },
+    endpoint::{Admission, Endpoint, EndpointCounters, EndpointEffect, EndpointInput, NewInvite},
     flow::Flow,
     tokens::TokenSource,
 };
@@ -114,7 +111,7 @@ impl Actor for Listener {
         me: ActorRef<Msg>,
         mut args: Args,
     ) -> Result<State, ActorProcessingErr> {
-        let mut endpoint = Endpoint::new(EndpointConfig::default(), args.tokens.fork());
+        let mut endpoint = Endpoint::new(args.profile.endpoint_config(), args.tokens.fork());
         for seed in args.book.seeds_of(&args.profile.name) {
             let seed = EndpointInput::AdoptSeed(Box::new(seed));
             endpoint.handle(args.clock.now(), seed);

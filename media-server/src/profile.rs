@@ -6,6 +6,7 @@ use media_core::codec;
 use settings::{Auth, Dtmf, Negotiation as SettingsNegotiation, Transport as SettingsTransport};
 use sip_core::{
     dialog::DialogConfig,
+    endpoint::EndpointConfig,
     flow::{Flow, Transport},
     offer_answer::{CodecCapability, MediaPolicy, Negotiation},
 };
@@ -67,6 +68,15 @@ impl Profile {
             user_agent: SERVER.into(),
             force_rport: true,
             ..DialogConfig::new(String::new(), 0, self.media_policy())
+        }
+    }
+
+    /// What is answered without a dialog says the same about us as what is answered with one.
+    pub fn endpoint_config(&self) -> EndpointConfig {
+        EndpointConfig {
+            server: SERVER.into(),
+            force_rport: true,
+            ..EndpointConfig::default()
         }
     }
 

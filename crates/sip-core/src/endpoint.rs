@@ -42,7 +42,7 @@ pub struct EndpointConfig {
     pub max_finished: usize,
     /// The Server header.
     pub server: String,
-    /// Answer to the source port even without `rport`.
+    /// Answer to the source port even without `rport` when sent-by is plainly behind a NAT (an address that is not the source's).
     pub force_rport: bool,
     /// T1, T2, T4.
     pub timers: Timers,

@@ -258,6 +258,31 @@ fn responses_go_where_via_and_rport_say() {
 }
 
 #[test]
+fn a_sender_behind_a_nat_is_answered_where_it_sends_from_and_nobody_else() {
+    let config = EndpointConfig {
+        force_rport: true,
+        ..EndpointConfig::default()
+    };
+    let mut endpoint = endpoint(config);
+    let mut ask = |via: &str| {
+        let via = format!("Via: {via};branch=z9hG4bKx");
+        let bytes = request("OPTIONS", "sip:192.0.2.200", &[&via], "");
+        let from = udp("198.51.100.9:1025");
+        let (flow, answer) = answered(&receive(&mut endpoint, 0, from, bytes));
+        (flow.remote.to_string(), header(&answer, "Via"))
+    };
+    let (to, via) = ask("SIP/2.0/UDP 10.1.1.1:5066");
+    assert_eq!(to, "198.51.100.9:1025");
+    assert!(via.ends_with(";received=198.51.100.9;rport=1025"), "{via}");
+    // A gateway that sends from a throw-away port and listens at its sent-by.
+    let (to, via) = ask("SIP/2.0/UDP 198.51.100.9:5060");
+    assert_eq!(to, "198.51.100.9:5060");
+    assert!(!via.contains("rport"), "{via}");
+    let (to, _) = ask("SIP/2.0/UDP gateway.example.com:5062");
+    assert_eq!(to, "198.51.100.9:5062");
+}
+
+#[test]
 fn over_tcp_the_answer_takes_the_connection_and_a_torn_stream_is_closed() {
     let mut endpoint = endpoint(EndpointConfig::default());
     let bytes = request("OPTIONS", "sip:192.0.2.200", &[], "");

@@ -308,7 +308,7 @@ fn a_bye_before_the_answer_ends_the_invite_with_487() {
             Message::Request(_) => 0,
         })
         .collect();
-    assert_eq!(statuses, [487, 200]);
+    assert_eq!(statuses, [200, 487]);
 }
 
 #[test]

@@ -21,7 +21,7 @@ pub struct DialogConfig {
     pub media: MediaPolicy,
     /// T1, T2, T4.
     pub timers: Timers,
-    /// Answer to the source port even without `rport`.
+    /// Answer to the source port even without `rport` when sent-by is plainly behind a NAT (an address that is not the source's).
     pub force_rport: bool,
     /// Where our in-dialog requests go.
     pub next_hop: NextHop,

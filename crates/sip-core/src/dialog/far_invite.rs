@@ -394,12 +394,13 @@ impl Dialog {
     /// Carries out what the far side's transactions want.
     pub(super) fn pump_far(&mut self) -> bool {
         let mut wanted = Vec::new();
-        for far in &mut self.far_invites {
+        // A CANCEL or BYE has its own answer before the 487 that it causes: some far sides insist on that order.
+        for far in &mut self.far_requests {
             while let Some(effect) = far.tx.poll_effect() {
                 wanted.push((far.flow, effect));
             }
         }
-        for far in &mut self.far_requests {
+        for far in &mut self.far_invites {
             while let Some(effect) = far.tx.poll_effect() {
                 wanted.push((far.flow, effect));
             }

@@ -100,9 +100,17 @@ impl Via {
         self.params.has("rport")
     }
 
+    /// Whether the answer goes to the source port: the sender asks for it, or (`behind_nat` allowing it) sent-by is an address
+    /// that is not the source's, so its port cannot be reached either. A sender that merely uses a throw-away port and listens
+    /// where its sent-by says (Cisco gateways do) gets its answer there (RFC 3261 §18.2.2).
+    fn to_source_port(&self, source: SocketAddr, behind_nat: bool) -> bool {
+        let translated = self.host.ip().is_some_and(|ip| ip != source.ip());
+        self.wants_rport() || (behind_nat && translated)
+    }
+
     /// The top Via of a response: this one with `received` and `rport` filled in (RFC 3261 §18.2.1, RFC 3581 §4).
-    pub fn stamped(&self, source: SocketAddr, force_rport: bool) -> Bytes {
-        let rport = self.wants_rport() || force_rport;
+    pub fn stamped(&self, source: SocketAddr, behind_nat: bool) -> Bytes {
+        let rport = self.to_source_port(source, behind_nat);
         if !rport && self.host.ip() == Some(source.ip()) {
             return self.raw.clone();
         }
@@ -133,12 +141,12 @@ impl Via {
 
     /// Where a response to a request with this top Via goes over UDP (RFC 3261 §18.2.2, RFC 3581 §4):
     /// to `maddr` if it names an address, else back to the source, to its port if rport is wanted, else to sent-by's.
-    pub fn response_address(&self, source: SocketAddr, force_rport: bool) -> SocketAddr {
+    pub fn response_address(&self, source: SocketAddr, behind_nat: bool) -> SocketAddr {
         let sent_by_port = self.port.unwrap_or(5060);
         if let Some(maddr) = self.param("maddr").and_then(ip_of) {
             return SocketAddr::new(maddr, sent_by_port);
         }
-        if self.wants_rport() || force_rport {
+        if self.to_source_port(source, behind_nat) {
             return source;
         }
         SocketAddr::new(source.ip(), sent_by_port)
