@@ -222,7 +222,8 @@ async fn say_goodbye(me: &ActorRef<Msg>, state: &State, goodbye: Goodbye) {
         dossier: goodbye.dossier.clone(),
         leg: goodbye.leg,
         clock: services.clock,
-        events: farewell_watch(services, &goodbye.dossier),
+        events: Arc::new(|_| {}),
+        undelivered: Some(unreachable(services, &goodbye.dossier)),
     };
     let listener = args.listener.clone();
     let spawned = Actor::spawn_linked(None, DialogActor, args, me.get_cell()).await;
@@ -238,14 +239,10 @@ async fn say_goodbye(me: &ActorRef<Msg>, state: &State, goodbye: Goodbye) {
 }
 
 /// Counts the far sides that could not be told (a TCP caller whose connection died with us).
-fn farewell_watch(services: &Arc<Services>, dossier: &Arc<Dossier>) -> dialog::Events {
+fn unreachable(services: &Arc<Services>, dossier: &Arc<Dossier>) -> dialog::Undelivered {
     let (services, call) = (services.clone(), dossier.call());
-    Arc::new(move |event| {
-        if let sip_core::dialog::DialogEvent::Ended(ended) = event
-            && ended.by == sip_core::dialog::EndedBy::Transport
-        {
-            services.metrics.unreachable.inc();
-            tracing::warn!(call_id = %call, "the far side could not be reached for its BYE");
-        }
+    Arc::new(move || {
+        services.metrics.unreachable.inc();
+        tracing::warn!(call_id = %call, "the far side could not be reached for its BYE");
     })
 }

@@ -67,6 +67,9 @@ pub enum Origin {
 /// Receives the dialog's events, in order.
 pub type Events = Arc<dyn Fn(DialogEvent) + Send + Sync>;
 
+/// Told of each message that could not be put on the wire at all.
+pub type Undelivered = Arc<dyn Fn() + Send + Sync>;
+
 /// What a Dialog needs; clonable, so that a restart is a second spawn.
 #[derive(Clone)]
 pub struct Args {
@@ -92,6 +95,8 @@ pub struct Args {
     pub clock: Clock,
     /// Who hears the events.
     pub events: Events,
+    /// Who wants to know of messages that never left.
+    pub undelivered: Option<Undelivered>,
 }
 
 /// The dialog and its surroundings.
@@ -218,11 +223,19 @@ fn transmit(me: &ActorRef<Msg>, state: &mut State, flow: Flow, bytes: bytes::Byt
         }
         Err(_) => {
             let now = state.args.clock.now();
-            state
-                .machine
-                .handle(now, DialogInput::TransportFailed { flow });
+            undelivered(state, now, flow);
         }
     }
+}
+
+/// The machine draws its conclusions; whoever asked for it is told as well.
+fn undelivered(state: &mut State, now: Duration, flow: Flow) {
+    if let Some(tell) = &state.args.undelivered {
+        tell();
+    }
+    state
+        .machine
+        .handle(now, DialogInput::TransportFailed { flow });
 }
 
 /// RFC 3261 §18.2.2: when the stream is gone, try the address once with a new connection.
@@ -243,9 +256,7 @@ fn reopened(
 ) {
     let sent = new.and_then(|flow| state.args.wire.send(&flow, bytes));
     if sent.is_err() {
-        state
-            .machine
-            .handle(now, DialogInput::TransportFailed { flow: old });
+        undelivered(state, now, old);
     }
 }
 

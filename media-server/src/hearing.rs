@@ -5,18 +5,22 @@
 //! nothing to a turn), runs the neural voice activity detector on what the cheap gate marked, and
 //! sends stretches of speech to the recogniser's bounded pool.
 
-use std::{pin::Pin, sync::Arc};
+use std::{pin::Pin, sync::Arc, time::Duration};
 
 use call_core::brain::FinalTranscript;
 use futures_util::{StreamExt, stream::FuturesUnordered};
 use local_speech::{DecodeKind, DecodeRequest, EarEvent, Ears, EarsConfig, Models, UtteranceId};
 use providers::{
-    ProviderError,
+    Class, ProviderError,
     stt::{HearKind, HearRequest, Heard, Stt},
 };
 use tokio::{runtime::Handle, sync::mpsc, task::JoinHandle};
 
 use crate::media::EarReceiver;
+
+/// A recogniser that says nothing for so long has failed. The local one answers within one or two
+/// seconds when all its threads are busy.
+const DECODE_LIMIT: Duration = Duration::from_secs(8);
 
 /// What a hearing is told.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -174,6 +178,11 @@ async fn run(args: Args, mut inbox: mpsc::Receiver<Command>) {
     task.finish().await;
 }
 
+fn silent() -> ProviderError {
+    let what = format!("no answer within {} s", DECODE_LIMIT.as_secs());
+    ProviderError::new("recogniser", Class::FailOver, what)
+}
+
 impl Task {
     fn frame(&mut self, frame: &media_core::leg::EarFrame) {
         if self.masked {
@@ -248,9 +257,10 @@ impl Task {
         });
         match heard {
             Ok(hearing) => self.decoding.push(Box::pin(async move {
+                let result = tokio::time::timeout(DECODE_LIMIT, hearing.text()).await;
                 Decoded {
                     request: stretch,
-                    result: hearing.text().await,
+                    result: result.unwrap_or_else(|_| Err(silent())),
                 }
             })),
             Err(error) => self.decoded(Decoded {

@@ -42,6 +42,7 @@ pub(super) async fn answer_invite(state: &mut State) -> Result<(), ActorProcessi
         leg: 0,
         clock: services.clock,
         events,
+        undelivered: None,
     };
     spawn_dialog(state, args).await
 }

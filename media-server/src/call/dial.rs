@@ -190,6 +190,7 @@ async fn invite(
                 event,
             });
         }),
+        undelivered: None,
     };
     let (dialog, _) = Actor::spawn_linked(None, DialogActor, args, state.me.get_cell()).await?;
     state.dialling.open_dialogs += 1;

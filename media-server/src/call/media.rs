@@ -13,8 +13,8 @@ use media_core::{
     leg::{Command, LegConfig, LegEvent, LegEventKind, Mode, Negotiated},
     tone::Tone,
 };
-use model::FactKind;
-use ractor::{Actor, ActorId, ActorProcessingErr, ActorRef};
+use model::{CallId, FactKind};
+use ractor::{Actor, ActorId, ActorProcessingErr, ActorRef, MessagingErr};
 use sip_core::{
     dialog::DialogInput,
     offer_answer::{AgreedMedia, MediaAddress},
@@ -26,6 +26,7 @@ use crate::{
     media::{
         EarReceiver, LegSeat, RecordingReport, RecordingSpec, SeatOptions, VoiceSender, WireSeed,
     },
+    office::RecordingUploader,
 };
 
 /// A media machine that broke so often within a call is not put back again.
@@ -341,10 +342,20 @@ pub(super) fn record(state: &mut State, spec: &RecordSpec) {
     let call = state.dossier().call();
     let path = state.services().spool.join(format!("{call}.wav"));
     let (done, closed) = tokio::sync::oneshot::channel();
-    let me = state.me.clone();
+    let (me, uploader) = (state.me.clone(), state.services().uploader.clone());
+    let dossier = state.args.dossier.clone();
     tokio::spawn(async move {
-        if let Ok(report) = closed.await {
-            let _ = me.cast(Msg::RecordingClosed(report));
+        let Ok(report) = closed.await else { return };
+        // A Call that broke cannot file its recording: it is filed for it.
+        if let Err(MessagingErr::SendErr(Msg::RecordingClosed(report))) =
+            me.cast(Msg::RecordingClosed(report))
+        {
+            match filed(&uploader, call, report).await {
+                Ok(fact) => dossier.write(fact),
+                Err(why) => {
+                    tracing::error!(call_id = %call, why, "the recording is not whole");
+                }
+            }
         }
     });
     state.media.recording = true;
@@ -363,21 +374,30 @@ pub(super) fn record(state: &mut State, spec: &RecordSpec) {
 
 /// The file is closed: hash it and queue it for the office.
 pub(super) fn recording_closed(state: &mut State, report: RecordingReport) {
-    if let Some(error) = report.error {
-        return recording_filed(state, Err(error));
-    }
     let (me, uploader) = (state.me.clone(), state.services().uploader.clone());
     let call = state.dossier().call();
     tokio::spawn(async move {
-        let ready = uploader.ready(call, &report.path).await;
-        let filed = ready.map(|file| FactKind::RecordingReady {
-            duration_ms: report.duration_ms,
-            bytes: file.bytes,
-            sha256: file.sha256,
-        });
-        let filed = filed.map_err(|e| e.to_string());
+        let filed = filed(&uploader, call, report).await;
         let _ = me.cast(Msg::RecordingFiled(filed));
     });
+}
+
+/// What the record says of a closed file, once it is queued for the office; else why it is not.
+async fn filed(
+    uploader: &RecordingUploader,
+    call: CallId,
+    report: RecordingReport,
+) -> Result<FactKind, String> {
+    if let Some(error) = report.error {
+        return Err(error);
+    }
+    let file = uploader.ready(call, &report.path).await;
+    let file = file.map_err(|e| e.to_string())?;
+    Ok(FactKind::RecordingReady {
+        duration_ms: report.duration_ms,
+        bytes: file.bytes,
+        sha256: file.sha256,
+    })
 }
 
 /// The recording is on its way: the record may say so.
