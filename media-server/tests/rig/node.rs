@@ -49,7 +49,8 @@ impl Site {
         let dir = tempfile::tempdir().unwrap();
         let port = |()| SocketAddr::from(([127, 0, 0, 1], free_port()));
         let (sip, http, ops) = (port(()), port(()), port(()));
-        let first = 20_000 + (std::process::id() as u16 % 100) * 120;
+        // Below the ports that the kernel gives out by itself, from which `sip` and the others come.
+        let first = 16_400 + (std::process::id() as u16 % 100) * 120;
         let path = dir.path();
         std::fs::create_dir_all(path.join("profiles")).unwrap();
         std::fs::create_dir_all(path.join("dialplans")).unwrap();
@@ -58,7 +59,7 @@ impl Site {
             format!(
                 "listen = [\"udp://{sip}\", \"tcp://{sip}\"]\ncontext = \"internal\"\nauth = \"none\"\n\
                  codecs = [\"PCMU\", \"PCMA\"]\nrtp = {{ ports = \"{first}-{}\" }}\n",
-                first + 8_000
+                first + 3_999
             ),
         )
         .unwrap();
@@ -176,6 +177,12 @@ impl Phone {
                 return event;
             }
         }
+    }
+
+    /// Whether an event of this name has come by now.
+    pub fn has_happened(&mut self, name: &str) -> bool {
+        self.events.extend(self.lines.try_iter());
+        self.events.iter().any(|event| event["event"] == name)
     }
 
     /// Waits for the end; the summary and whether the phone was content.
