@@ -331,6 +331,7 @@ impl Call {
             Input::Acknowledged => self.acknowledged(now),
             Input::AckTimeout => self.ack_timeout(now),
             Input::RemoteBye => self.caller_hung_up(now),
+            Input::Unusable(Unusable::NoRoom) => self.never_answered(now),
             Input::Unusable(why) => self.unusable(now, why),
             Input::TransportLost => self.transport_lost(now),
             Input::MediaTimeout => self.media_timeout(now),

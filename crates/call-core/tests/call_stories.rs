@@ -194,6 +194,35 @@ fn no_2xx_before_started_is_on_disk_and_none_without_room() {
 }
 
 #[test]
+fn an_answer_for_which_there_is_no_port_is_503_and_was_never_one() {
+    let mut story = Story::doing(r#"{ record = {} }, "answer", "echo""#);
+    story.incoming("x");
+    assert!(story.input(Input::Journaled).contains(&Effect::Answer));
+    let effects = story.input(Input::Unusable(Unusable::NoRoom));
+    let refused = |effect: &Effect| {
+        matches!(
+            effect,
+            Effect::Reject {
+                status: 503,
+                retry_after_s: Some(_),
+                ..
+            }
+        )
+    };
+    assert_eq!(
+        effects.iter().filter(|effect| refused(effect)).count(),
+        1,
+        "{effects:?}"
+    );
+    let ending = ending(&effects);
+    assert_eq!(
+        (ending.reason, ending.sip_status),
+        (EndReason::Capacity, Some(503))
+    );
+    assert_eq!(ending.answered, None);
+}
+
+#[test]
 fn an_agent_that_is_late_or_fails_is_answered_with_the_fallback() {
     for fails in [false, true] {
         let mut story = Story::doing(AGENT);

@@ -122,6 +122,21 @@ impl Call {
         );
     }
 
+    /// The 200 was ordered and could not leave for want of a media port: the caller is still
+    /// waiting, and gets the 503 on which a carrier tries another way.
+    pub(super) fn never_answered(&mut self, now: Duration) {
+        if let Phase::Answered {
+            acknowledged: false,
+            ..
+        } = self.phase
+        {
+            self.phase = Phase::Early {
+                sent: Provisional::None,
+            };
+        }
+        self.unusable(now, Unusable::NoRoom);
+    }
+
     /// RFC 3261 §9.2: the cancelled INVITE gets 487.
     pub(super) fn given_up(&mut self, now: Duration) {
         self.end(
