@@ -11,7 +11,7 @@ use std::{collections::HashMap, sync::Arc, time::Duration};
 
 use call_core::brain::{
     Brain, BrainEffect, BrainInput, CallContext, MindEvent, ThinkId, ThinkRequest, ToolOutcome,
-    ToolRunId,
+    ToolRunId, UtteranceId,
 };
 use model::{CallId, agent::PublishedAgent};
 use providers::Providers;
@@ -63,6 +63,8 @@ pub struct Args {
     pub call: CallId,
     /// The frozen version it runs.
     pub published: Arc<PublishedAgent>,
+    /// The number of its first utterance; those before are its predecessor's.
+    pub first: UtteranceId,
     /// What the Brain may know; the history grows with each restart.
     pub context: CallContext,
     /// Whether the call has been answered already (a restart).
@@ -102,6 +104,7 @@ impl Actor for Agent {
             thinking: HashMap::new(),
             armed: None,
         };
+        state.brain.number_from(state.args.first);
         let context = Box::new(state.args.context.clone());
         feed(&me, &mut state, BrainInput::Prepare(context));
         if state.args.answered {

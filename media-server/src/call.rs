@@ -59,7 +59,12 @@ pub enum Msg {
     /// The hearing.
     Hearing(hearing::Report),
     /// The agent.
-    Agent(agent::Wish),
+    Agent {
+        /// How many agents of this call broke before this one.
+        generation: u8,
+        /// What it wants.
+        wish: agent::Wish,
+    },
     /// A sentence of the agent is rendered ahead of the answer.
     Warmed,
     /// The stub agent's connection.
@@ -197,7 +202,7 @@ impl Actor for CallActor {
             Msg::OtherLeg(report) => dial::leg_report(state, report),
             Msg::Mouth(report) => speech::mouth_report(state, report),
             Msg::Hearing(report) => ears::report(state, report),
-            Msg::Agent(wish) => floor::wish(state, wish),
+            Msg::Agent { generation, wish } => floor::wish(state, generation, wish),
             Msg::Warmed => floor::warmed(state),
             Msg::StubOpened(connection) => floor::stub_opened(state, connection),
             Msg::StubGone => floor::stub_gone(state),

@@ -37,6 +37,8 @@ pub struct Dossier {
 struct Progress {
     next_seq: u32,
     answered: Option<Duration>,
+    /// When the sound ended.
+    over: Option<Duration>,
     ended: Option<EndReason>,
 }
 
@@ -131,9 +133,10 @@ impl Dossier {
         if progress.ended.replace(reason).is_some() {
             return;
         }
-        let answered = progress.answered;
+        let (answered, over) = (progress.answered, progress.over);
         drop(progress);
-        let spoken = answered.map(|at| self.clock.now().saturating_sub(at));
+        let over = over.unwrap_or_else(|| self.clock.now());
+        let spoken = answered.map(|at| over.saturating_sub(at));
         self.write(FactKind::Ended(Ended {
             reason,
             sip_code,
@@ -146,6 +149,12 @@ impl Dossier {
     pub fn mark_answered(&self) {
         let now = self.clock.now();
         self.progress().answered.get_or_insert(now);
+    }
+
+    /// Nobody hears anybody any more; what is still written belongs to the time before.
+    pub fn mark_over(&self) {
+        let now = self.clock.now();
+        self.progress().over.get_or_insert(now);
     }
 
     /// Milliseconds since the conversation's first moment.

@@ -65,6 +65,8 @@ pub enum Report {
         /// One line.
         why: String,
     },
+    /// The leg is gone and every word of it was told.
+    Over,
 }
 
 /// Receives the reports, in order.
@@ -145,7 +147,8 @@ async fn run(args: Args, mut inbox: mpsc::Receiver<Command>) {
         Ok(ears) => ears,
         Err(error) => {
             let why = error.to_string();
-            return reports(Report::Failed { why });
+            reports(Report::Failed { why });
+            return reports(Report::Over);
         }
     };
     let mut task = Task {
@@ -331,5 +334,6 @@ impl Task {
         while let Some(decoded) = self.decoding.next().await {
             self.decoded(decoded);
         }
+        (self.reports)(Report::Over);
     }
 }

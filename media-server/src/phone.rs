@@ -8,6 +8,7 @@ mod args;
 mod ear;
 mod line;
 mod live;
+mod picture;
 mod script;
 mod show;
 mod talk;

@@ -602,6 +602,20 @@ fn pipeline_ends_with_the_farewell_when_the_dialogue_is_done() {
 }
 
 #[test]
+fn pipeline_counts_the_farewell_as_the_answer_to_a_goodbye() {
+    let (stage, _) = stage_of(config(), |input| match input {
+        DialogueInput::UserSaid { .. } => vec![DialogueEffect::End(EndWish::Goodbye)],
+        _ => vec![],
+    });
+    let mut stage = stage.answered();
+    stage.speech(GREETED, 4_000, "Bye.");
+    stage.run_to(10_000);
+    let turns = stage.turns();
+    assert_eq!(turns.len(), 1, "{turns:?}");
+    assert!(turns[0].brain_ms.is_some() && turns[0].first_packet_ms.is_some());
+}
+
+#[test]
 fn pipeline_falls_silent_when_the_caller_hangs_up_in_mid_utterance() {
     let (mut stage, log) = speaking_parrot();
     stage.at(5_900, BrainInput::SpeechStarted { at_ms: 5_800 });

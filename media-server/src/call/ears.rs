@@ -6,7 +6,7 @@ use call_core::brain::BrainInput;
 use local_speech::EarsConfig;
 use model::FactKind;
 
-use super::{Msg, State, floor, speech};
+use super::{Msg, State, floor, media, speech};
 use crate::hearing::{self, Command, Hearing, Report};
 
 /// Begins to listen on the leg's recogniser ring, with the recogniser of this name.
@@ -46,6 +46,11 @@ pub(super) fn mask(state: &State, masked: bool) {
     tell(state, Command::Mask(masked));
 }
 
+/// Whether words of the caller may still come.
+pub(super) fn listen_on(state: &State) -> bool {
+    state.hearing.is_some()
+}
+
 fn tell(state: &State, command: Command) {
     if let Some(hearing) = state.hearing.as_ref() {
         hearing.tell(command);
@@ -72,6 +77,10 @@ pub(super) fn report(state: &mut State, report: Report) {
                 what: why.clone(),
             });
             floor::feed(state, BrainInput::EarsFailed { why });
+        }
+        Report::Over => {
+            state.hearing = None;
+            media::when_closed(state);
         }
     }
     speech::drain(state);

@@ -84,6 +84,7 @@ fn hang_up(state: &State, q850: u8) {
 }
 
 fn end(state: &mut State, ending: &Ending) {
+    speech::finish(state);
     let (reason, q850) = (ending.reason, Some(ending.q850));
     state.dossier().end(reason, ending.sip_status, q850);
     let call = state.dossier().call();

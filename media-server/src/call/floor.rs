@@ -37,6 +37,12 @@ pub(super) struct Floor {
     published: Option<Arc<PublishedAgent>>,
     agent: Option<ActorRef<agent::Msg>>,
     restarts: u8,
+    /// The newest utterance any Brain of this call has begun: its successor counts on from there.
+    newest: u64,
+    /// The utterance that still takes words; whoever began it has to end it.
+    open: Option<UtteranceId>,
+    /// How much slower or faster than configured the caller wants it.
+    pace: Option<f32>,
     started: bool,
     ready: bool,
     /// Sentences being rendered ahead of the answer.
@@ -111,9 +117,10 @@ async fn spawn(state: &mut State) -> Result<(), ActorProcessingErr> {
     let Some(published) = state.floor.published.clone() else {
         return Ok(());
     };
-    let me = state.me.clone();
+    let (me, generation) = (state.me.clone(), state.floor.restarts);
     let services = state.services();
     let args = agent::Args {
+        first: UtteranceId(state.floor.newest + 1),
         call: state.dossier().call(),
         context: context(state, &published),
         published,
@@ -121,7 +128,7 @@ async fn spawn(state: &mut State) -> Result<(), ActorProcessingErr> {
         providers: services.providers.clone(),
         office: services.office.clone(),
         clock: services.clock,
-        wishes: Arc::new(move |wish| drop(me.cast(Msg::Agent(wish)))),
+        wishes: Arc::new(move |wish| drop(me.cast(Msg::Agent { generation, wish }))),
     };
     match Actor::spawn_linked(None, Agent, args, state.me.get_cell()).await {
         Ok((agent, _)) => state.floor.agent = Some(agent),
@@ -314,6 +321,9 @@ pub(super) async fn agent_failed(state: &mut State, why: &str) -> Result<(), Act
     children::restarted(state, "agent");
     state.floor.agent = None;
     state.floor.restarts += 1;
+    if let Some(utterance) = state.floor.open.take() {
+        say(state, utterance, String::new(), true);
+    }
     if state.floor.restarts > AGENT_RESTARTS {
         effects::agent_failed(state, why);
         return Ok(());
@@ -323,9 +333,10 @@ pub(super) async fn agent_failed(state: &mut State, why: &str) -> Result<(), Act
     spawn(state).await
 }
 
-/// What the Agent wants.
-pub(super) fn wish(state: &mut State, wish: Wish) {
+/// What the Agent wants. Of a Brain that has been replaced, only what its tools did still counts.
+pub(super) fn wish(state: &mut State, generation: u8, wish: Wish) {
     match wish {
+        Wish::Effect(_) if generation != state.floor.restarts => {}
         Wish::Effect(effect) => brain_effect(state, effect),
         Wish::Tool {
             name,
@@ -371,6 +382,7 @@ fn brain_effect(state: &mut State, effect: BrainEffect) {
             last,
             protected: _,
         } => {
+            begun(state, utterance, last);
             say(state, utterance, text, last);
         }
         BrainEffect::Sound {
@@ -378,7 +390,10 @@ fn brain_effect(state: &mut State, effect: BrainEffect) {
             pcm,
             last,
             ..
-        } => speech::play(state, Origin::Brain(utterance), pcm.into(), last, false),
+        } => {
+            begun(state, utterance, last);
+            speech::play(state, Origin::Brain(utterance), pcm.into(), last, false);
+        }
         BrainEffect::SoundText { utterance, text } => {
             speech::sound_text(state, Origin::Brain(utterance), &text);
         }
@@ -386,7 +401,11 @@ fn brain_effect(state: &mut State, effect: BrainEffect) {
             state.speech.ledger.caller(&said);
             speech::drain(state);
         }
-        BrainEffect::Cut => speech::cut(state),
+        BrainEffect::Pace(rate) => state.floor.pace = Some(rate),
+        BrainEffect::Cut => {
+            state.floor.open = None;
+            speech::cut(state);
+        }
         BrainEffect::Resume => media::command(state, Command::Resume),
         BrainEffect::HoldPause => media::command(state, Command::ConfirmPause),
         BrainEffect::ArmReflex(armed) => {
@@ -398,6 +417,11 @@ fn brain_effect(state: &mut State, effect: BrainEffect) {
         // The Agent actor keeps these to itself.
         BrainEffect::Think(_) | BrainEffect::CancelThink(_) | BrainEffect::RunTool(_) => {}
     }
+}
+
+fn begun(state: &mut State, utterance: UtteranceId, last: bool) {
+    state.floor.newest = state.floor.newest.max(utterance.0);
+    state.floor.open = (!last).then_some(utterance);
 }
 
 /// Words of the Brain. Before the answer they are only rendered ahead, so that a prompt of the
@@ -431,7 +455,13 @@ fn when_warm(state: &mut State) {
 }
 
 fn note(state: &mut State, note: &BrainNote) {
-    state.speech.ledger.note(note);
+    let mut note = note.clone();
+    if let BrainNote::Answering { utterance, .. } = &mut note {
+        // The ledger knows utterances by their tags.
+        let tag = state.speech.tags.of(Origin::Brain(*utterance));
+        *utterance = UtteranceId(tag.0);
+    }
+    state.speech.ledger.note(&note);
     speech::drain(state);
 }
 
@@ -474,7 +504,9 @@ fn leave(state: &mut State) {
 
 fn voice(state: &State) -> VoiceConfig {
     let published = state.floor.published.as_ref();
-    published.map_or_else(VoiceConfig::default, |p| p.config.voice.clone())
+    let mut voice = published.map_or_else(VoiceConfig::default, |p| p.config.voice.clone());
+    voice.rate = (voice.rate * state.floor.pace.unwrap_or(1.0)).clamp(0.5, 2.0);
+    voice
 }
 
 /// The voice in use, for the record.

@@ -20,7 +20,7 @@ use sip_core::{
     offer_answer::{AgreedMedia, MediaAddress},
 };
 
-use super::{Msg, State, children, effects, facts, speech};
+use super::{Msg, State, children, ears, effects, facts, speech};
 use crate::{
     leg::{self, Hands, Leg, Report},
     media::{
@@ -409,22 +409,27 @@ pub(super) fn recording_filed(state: &mut State, filed: Result<FactKind, String>
             tracing::error!(call_id = %state.dossier().call(), why, "the recording is not whole");
         }
     }
-    if state.media.closing {
-        state.inbox.push_back(Input::MediaClosed);
-    }
+    when_closed(state);
 }
 
-/// Stops the sound. The machine waits (at most `closing`) for the recording to be filed.
+/// Stops the sound.
 pub(super) fn close(state: &mut State) {
     state.media.closing = true;
+    state.dossier().mark_over();
     facts::write_answered(state);
-    speech::finish(state);
+    speech::silence(state);
     if let Some(seat) = &mut state.media.seat {
         seat.stop();
         let stats = facts::media(&seat.stats());
         state.args.dossier.write(FactKind::Media(stats));
     }
-    if !state.media.recording {
+    when_closed(state);
+}
+
+/// The end waits (at most `closing`) for the recording and for the caller's last words.
+pub(super) fn when_closed(state: &mut State) {
+    if state.media.closing && !state.media.recording && !ears::listen_on(state) {
+        speech::finish(state);
         state.inbox.push_back(Input::MediaClosed);
     }
 }

@@ -303,14 +303,21 @@ pub(super) fn mask(state: &mut State, masked: bool) {
     ears::mask(state, masked);
 }
 
-/// The call is over: everything said so far is settled at the seat's last number.
-pub(super) fn finish(state: &mut State) {
+/// No sound flows any more: what the agent said is settled at the seat's last number.
+pub(super) fn silence(state: &mut State) {
     let at = state.media.position();
     let at = at
         .filter(|p| p.tag.0 != 0)
         .map(|p| (UtteranceId(p.tag.0), p.samples_sent));
     let now_ms = state.media.now_ms();
     state.speech.mouth = None;
-    state.speech.ledger.finish(at, now_ms);
+    state.speech.ledger.evicted(at, now_ms);
+    drain(state);
+}
+
+/// The caller's last words are there, or waited for no longer: the conversation is whole.
+pub(super) fn finish(state: &mut State) {
+    let now_ms = state.media.now_ms();
+    state.speech.ledger.finish(None, now_ms);
     drain(state);
 }

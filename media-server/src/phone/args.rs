@@ -2,7 +2,7 @@
 
 use std::path::PathBuf;
 
-use super::script::Step;
+use super::script::{Reply, Step};
 
 /// Place a real SIP call from the terminal.
 #[derive(clap::Args, Clone, Debug)]
@@ -18,6 +18,10 @@ pub struct Args {
     /// Steps in order, `say:TEXT`, `tell:TEXT` (at once), `barge:TEXT`, `wait:2s`, `dtmf:123`, `press:1` (at once), `play:FILE`, `hangup`.
     #[arg(long, value_name = "STEP")]
     step: Vec<Step>,
+    /// After the last step: when the other side falls silent and said WORDS (or, after |, others), say TEXT. The
+    /// first that fits counts. Needs --office. May be repeated.
+    #[arg(long, value_name = "WORDS=TEXT")]
+    pub(super) reply: Vec<Reply>,
     /// Play a WAV file into the call.
     #[arg(long, value_name = "FILE")]
     wav: Option<PathBuf>,
@@ -39,6 +43,9 @@ pub struct Args {
     /// Events as JSON lines instead of the picture.
     #[arg(long)]
     pub json: bool,
+    /// Keep the events too: JSON lines in a file, beside the picture.
+    #[arg(long, value_name = "FILE")]
+    pub events: Option<PathBuf>,
     /// Keep the sound: stereo WAV, left what was heard, right what was said.
     #[arg(long, value_name = "FILE")]
     pub save: Option<PathBuf>,

@@ -31,7 +31,6 @@ impl Ear {
     /// Takes 20 ms; tells when speech begins (true) or has ended (false).
     pub(super) fn hear(&mut self, frame: &EarFrame) -> Option<bool> {
         self.frames += 1;
-        self.gap(frame.heard);
         let loud = frame.heard && frame.level_dbov > SPEECH_DBOV;
         self.voiced += u64::from(loud);
         self.history = (self.history << 1) | u8::from(loud);
@@ -49,10 +48,16 @@ impl Ear {
         Some(speaking)
     }
 
-    fn gap(&mut self, heard: bool) {
-        self.missing_run = if heard { 0 } else { self.missing_run + 1 };
-        self.missing += u64::from(!heard);
-        self.longest_gap_ms = self.longest_gap_ms.max(self.missing_run * FRAME_MS);
+    /// Counts 20 ms with a packet or without; when sound comes back, how long it was away.
+    pub(super) fn gap(&mut self, heard: bool) -> Option<u64> {
+        if !heard {
+            self.missing += 1;
+            self.missing_run += 1;
+            return None;
+        }
+        let gap_ms = std::mem::take(&mut self.missing_run) * FRAME_MS;
+        self.longest_gap_ms = self.longest_gap_ms.max(gap_ms);
+        (gap_ms > 0).then_some(gap_ms)
     }
 
     /// How much speech was heard.

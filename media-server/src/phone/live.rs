@@ -5,39 +5,67 @@ use std::{path::Path, time::Duration};
 use anyhow::Context;
 use egress::{Egress, EgressConfig, Limits, Policy, Request, Response};
 use serde_json::Value;
-use tokio::sync::mpsc;
+use tokio::sync::{mpsc, watch};
 
 /// Events that may wait to be shown.
 const BOUND: usize = 256;
 
-/// Follows the office's event stream for one SIP call, from now on.
-pub(super) fn follow(
-    office: &str,
-    key_file: &Path,
-    sip_call_id: String,
-) -> anyhow::Result<mpsc::Receiver<Value>> {
-    let key = std::fs::read_to_string(key_file);
-    let key = key.with_context(|| key_file.display().to_string())?;
-    let url = format!("{}/v1/stream", office.trim_end_matches('/'));
-    let egress = Egress::new(EgressConfig::default())?;
-    let (to, events) = mpsc::channel(BOUND);
-    tokio::spawn(async move {
-        let mut filter = Filter::new(sip_call_id);
-        // An office that is killed in mid-call comes back: follow it again where we were.
-        while !to.is_closed() {
-            let _ = stream(&egress, &url, key.trim(), &mut filter, &to).await;
-            tokio::time::sleep(Duration::from_millis(300)).await;
+/// How long a call waits for the stream before it is placed without.
+const OPENING: Duration = Duration::from_secs(2);
+
+/// An open event stream.
+pub(super) struct Live {
+    events: mpsc::Receiver<Value>,
+    ours: Filter,
+}
+
+impl Live {
+    /// Follows the office's event stream from now on.
+    pub(super) async fn open(office: &str, key_file: &Path) -> anyhow::Result<Self> {
+        let key = std::fs::read_to_string(key_file);
+        let key = key.with_context(|| key_file.display().to_string())?;
+        let url = format!("{}/v1/stream", office.trim_end_matches('/'));
+        let egress = Egress::new(EgressConfig::default())?;
+        let (to, events) = mpsc::channel(BOUND);
+        let (opened, is_open) = watch::channel(false);
+        tokio::spawn(async move {
+            let mut last = None;
+            // An office that is killed in mid-call comes back: follow it again where we were.
+            while !to.is_closed() {
+                let _ = stream(&egress, (&url, key.trim()), &mut last, &to, &opened).await;
+                tokio::time::sleep(Duration::from_millis(300)).await;
+            }
+        });
+        let mut is_open = is_open;
+        let _ = tokio::time::timeout(OPENING, is_open.wait_for(|open| *open)).await;
+        Ok(Self {
+            events,
+            ours: Filter::default(),
+        })
+    }
+
+    /// From now on only what is about this SIP call comes.
+    pub(super) fn about(&mut self, sip_call_id: String) {
+        self.ours.sip_call_id = sip_call_id;
+    }
+
+    /// The next event of our call. Cancel-safe.
+    pub(super) async fn recv(&mut self) -> Option<Value> {
+        loop {
+            let event = self.events.recv().await?;
+            if self.ours.is_ours(&event) {
+                return Some(event);
+            }
         }
-    });
-    Ok(events)
+    }
 }
 
 async fn stream(
     egress: &Egress,
-    url: &str,
-    key: &str,
-    filter: &mut Filter,
+    (url, key): (&str, &str),
+    last: &mut Option<String>,
     to: &mpsc::Sender<Value>,
+    opened: &watch::Sender<bool>,
 ) -> anyhow::Result<()> {
     let day = Duration::from_secs(86_400);
     let limits = Limits {
@@ -47,17 +75,18 @@ async fn stream(
         ..Limits::default()
     };
     let mut request = Request::get(url).bearer(key).limits(limits);
-    if let Some(last) = &filter.last_id {
+    if let Some(last) = last.as_ref() {
         request = request.header("last-event-id", last);
     }
     let mut response: Response = egress.send(Policy::Named, request).await?;
+    opened.send_replace(true);
     let mut text = String::new();
     while let Some(chunk) = response.chunk().await? {
         text.push_str(&String::from_utf8_lossy(&chunk));
         while let Some((event, rest)) = text.split_once("\n\n") {
-            let shown = filter.take(event);
+            let value = read(event, last);
             text = rest.to_owned();
-            if let Some(value) = shown {
+            if let Some(value) = value {
                 to.send(value).await?;
             }
         }
@@ -65,53 +94,60 @@ async fn stream(
     Ok(())
 }
 
+/// One server-sent event, and where we are with it.
+fn read(event: &str, last: &mut Option<String>) -> Option<Value> {
+    let field = |name: &str| event.lines().find_map(|line| line.strip_prefix(name));
+    if let Some(id) = field("id:") {
+        *last = Some(id.trim().to_owned());
+    }
+    serde_json::from_str(field("data:")?.trim()).ok()
+}
+
 /// Knows which events are about our call.
+#[derive(Default)]
 struct Filter {
     sip_call_id: String,
     call: Option<String>,
-    last_id: Option<String>,
 }
 
 impl Filter {
-    fn new(sip_call_id: String) -> Self {
-        Self {
-            sip_call_id,
-            call: None,
-            last_id: None,
-        }
-    }
-
-    /// One server-sent event; its data when it is ours.
-    fn take(&mut self, event: &str) -> Option<Value> {
-        let field = |name: &str| event.lines().find_map(|line| line.strip_prefix(name));
-        if let Some(id) = field("id:") {
-            self.last_id = Some(id.trim().to_owned());
-        }
-        let value: Value = serde_json::from_str(field("data:")?.trim()).ok()?;
-        let call = value.get("call_id")?.as_str()?.to_owned();
-        let sip = value.pointer("/data/sip_call_id").and_then(Value::as_str);
+    fn is_ours(&mut self, event: &Value) -> bool {
+        let call = event.get("call_id").and_then(Value::as_str);
+        let sip = event.pointer("/data/sip_call_id").and_then(Value::as_str);
         if sip == Some(self.sip_call_id.as_str()) {
-            self.call = Some(call.clone());
+            self.call = call.map(str::to_owned);
         }
-        (self.call.as_deref() == Some(call.as_str())).then_some(value)
+        call.is_some() && self.call.as_deref() == call
     }
 }
 
 #[cfg(test)]
 mod tests {
     use super::*;
+    use serde_json::json;
 
     #[test]
     fn only_events_of_our_call_pass() {
-        let mut filter = Filter::new("abc@phone".into());
-        let ours =
-            r#"data: {"call_id":"cal_1","type":"call.started","data":{"sip_call_id":"abc@phone"}}"#;
-        let other = r#"data: {"call_id":"cal_2","type":"call.started","data":{"sip_call_id":"x"}}"#;
-        let later = "id: 7\ndata: {\"call_id\":\"cal_1\",\"type\":\"call.ended\",\"data\":{}}";
-        assert!(filter.take(later).is_none());
-        assert!(filter.take(ours).is_some());
-        assert!(filter.take(other).is_none());
-        assert!(filter.take(later).is_some());
-        assert_eq!(filter.last_id.as_deref(), Some("7"));
+        let mut filter = Filter {
+            sip_call_id: "abc@phone".into(),
+            call: None,
+        };
+        let ours = json!({ "call_id": "cal_1", "data": { "sip_call_id": "abc@phone" } });
+        let other = json!({ "call_id": "cal_2", "data": { "sip_call_id": "x" } });
+        let later = json!({ "call_id": "cal_1", "type": "call.ended", "data": {} });
+        assert!(!filter.is_ours(&later));
+        assert!(filter.is_ours(&ours));
+        assert!(!filter.is_ours(&other));
+        assert!(filter.is_ours(&later));
+        assert!(!filter.is_ours(&json!({ "type": "resync" })));
+    }
+
+    #[test]
+    fn the_place_in_the_stream_is_kept() {
+        let mut last = None;
+        let event = "id: 7\nevent: call.ended\ndata: {\"call_id\":\"cal_1\"}";
+        assert!(read(event, &mut last).is_some());
+        assert!(read(": alive", &mut last).is_none());
+        assert_eq!(last.as_deref(), Some("7"));
     }
 }

@@ -50,6 +50,28 @@ fn seconds(text: &str) -> Result<Duration, String> {
     Duration::try_from_secs_f64(number).map_err(|e| e.to_string())
 }
 
+/// What to say to certain words: `WORDS|WORDS=TEXT`.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Reply {
+    /// Any of these, lower case.
+    words: Vec<String>,
+    text: String,
+}
+
+impl FromStr for Reply {
+    type Err = String;
+
+    fn from_str(text: &str) -> Result<Self, String> {
+        let (words, text) = text
+            .split_once('=')
+            .ok_or_else(|| format!("'{text}' is not WORDS=TEXT"))?;
+        Ok(Self {
+            words: words.split('|').map(|w| w.trim().to_lowercase()).collect(),
+            text: text.trim().into(),
+        })
+    }
+}
+
 /// How far into the other side's words an interruption comes.
 const BARGE_AFTER: Duration = Duration::from_millis(1_400);
 /// An other side that never speaks is spoken to after so long.
@@ -59,6 +81,9 @@ const PATIENCE: Duration = Duration::from_secs(10);
 #[derive(Debug)]
 pub(super) struct Script {
     steps: VecDeque<Step>,
+    replies: Vec<Reply>,
+    /// What the other side has said since we last spoke, lower case.
+    heard: String,
     silence: Duration,
     /// When the step that is waiting now began to wait.
     since: Duration,
@@ -76,6 +101,8 @@ impl Script {
     pub(super) fn new(steps: Vec<Step>, silence: Duration, now: Duration) -> Self {
         Self {
             steps: steps.into(),
+            replies: Vec::new(),
+            heard: String::new(),
             silence,
             since: now,
             speaking_since: None,
@@ -83,6 +110,18 @@ impl Script {
             spoke: false,
             talking: false,
         }
+    }
+
+    /// After the last step, answers like these.
+    pub(super) fn with_replies(mut self, replies: Vec<Reply>) -> Self {
+        self.replies = replies;
+        self
+    }
+
+    /// The words of the other side, as the server tells them.
+    pub(super) fn words(&mut self, text: &str) {
+        self.heard.push_str(&text.to_lowercase());
+        self.heard.push(' ');
     }
 
     /// The ear says that the other side speaks, or not.
@@ -108,12 +147,18 @@ impl Script {
         if !talking {
             // What was said over our own words does not count as an answer to them.
             self.spoke = self.speaking_since.is_some();
+            self.heard.clear();
         }
     }
 
     /// Whether every step has been taken.
     pub(super) fn is_done(&self) -> bool {
         self.steps.is_empty() && !self.talking
+    }
+
+    /// Whether the other side speaks.
+    pub(super) fn is_spoken_to(&self) -> bool {
+        self.speaking_since.is_some()
     }
 
     /// How long nobody has spoken: neither the other side, nor we.
@@ -130,13 +175,28 @@ impl Script {
 
     /// The next step, when its time has come. Asked often.
     pub(super) fn poll(&mut self, now: Duration) -> Option<Step> {
-        let due = !self.talking && self.is_due(now, self.steps.front()?);
-        if !due {
+        if self.talking {
+            return None;
+        }
+        let Some(step) = self.steps.front() else {
+            return self.reply(now);
+        };
+        if !self.is_due(now, step) {
             return None;
         }
         self.since = now;
         self.spoke = self.speaking_since.is_some();
         self.steps.pop_front()
+    }
+
+    fn reply(&mut self, now: Duration) -> Option<Step> {
+        if !self.spoke || self.silence(now)? < self.silence {
+            return None;
+        }
+        let fits = |reply: &&Reply| reply.words.iter().any(|w| self.heard.contains(w));
+        let text = self.replies.iter().find(fits)?.text.clone();
+        self.heard.clear();
+        Some(Step::Say(text))
     }
 
     fn is_due(&self, now: Duration, step: &Step) -> bool {
@@ -189,6 +249,31 @@ mod tests {
         script.hear(ms(1_000), true);
         assert_eq!(script.poll(ms(2_300)), None);
         assert!(script.poll(ms(2_400)).is_some());
+    }
+
+    #[test]
+    fn a_question_gets_the_first_answer_that_fits() {
+        let reply = |text: &str| text.parse().unwrap();
+        let mut script = script(&[]).with_replies(vec![
+            reply("8 pm|at eight=yes"),
+            reply("shall i book=no, at eight"),
+        ]);
+        script.hear(ms(200), true);
+        script.words("At 7 PM.");
+        script.words("Shall I book it?");
+        script.hear(ms(2_000), false);
+        assert_eq!(script.poll(ms(2_500)), None);
+        assert_eq!(
+            script.poll(ms(2_700)),
+            Some(Step::Say("no, at eight".into()))
+        );
+        script.talk(ms(2_700), true);
+        script.talk(ms(3_500), false);
+        script.hear(ms(4_000), true);
+        script.hear(ms(5_000), false);
+        assert_eq!(script.poll(ms(6_000)), None, "nothing was understood yet");
+        script.words("At 8 PM. Shall I book it?");
+        assert_eq!(script.poll(ms(6_020)), Some(Step::Say("yes".into())));
     }
 
     #[test]

@@ -26,7 +26,7 @@ use super::{
     Args,
     ear::Ear,
     line::Line,
-    live,
+    live::Live,
     script::{Script, Step},
     show::{Show, millis},
     voice::{Lips, Voice, load},
@@ -45,6 +45,9 @@ const PULSE: Duration = Duration::from_millis(20);
 const FAREWELL: Duration = Duration::from_millis(1_200);
 /// Silence after the last step before we hang up.
 const LAST_SILENCE: Duration = Duration::from_millis(1_500);
+
+/// What Enter alone says to somebody who speaks.
+const WAIT: &str = "Wait.";
 
 /// Places one call.
 pub(super) async fn talk(args: &Args) -> anyhow::Result<ExitCode> {
@@ -65,7 +68,7 @@ struct Call<'a> {
     script: Script,
     ear: Ear,
     rendered: (mpsc::Sender<Rendered>, mpsc::Receiver<Rendered>),
-    live: Option<mpsc::Receiver<Value>>,
+    live: Option<Live>,
     dialled: Duration,
     answered: Option<Duration>,
     codec: String,
@@ -108,20 +111,23 @@ impl<'a> Call<'a> {
         let local = line.flow().local;
         let seat = media.seat(Some(local.ip()), WireSeed::random())?;
         let call = outbound(args, target, &line, seat.local_addr())?;
+        let mut live = follow(args).await?;
         line.dial(config(args, local)?, &call)?;
-        let live = follow(args, line.call_id())?;
+        if let Some(live) = &mut live {
+            live.about(line.call_id());
+        }
         let now = clock.now();
         let silence = Duration::from_millis(args.silence_ms);
         Ok(Self {
             args,
             clock,
-            show: Show::new(args.json),
+            show: Show::new(args.json, args.events.as_deref())?,
             line,
             voice,
             _media: media,
             seat,
             sound: None,
-            script: Script::new(args.steps(), silence, now),
+            script: Script::new(args.steps(), silence, now).with_replies(args.reply.clone()),
             ear: Ear::default(),
             rendered: mpsc::channel(8),
             live,
@@ -145,7 +151,7 @@ impl<'a> Call<'a> {
                 Happened::Frame(Some(frame)) => self.hear(&frame),
                 Happened::Seat(Some(event)) => self.seat_event(&event),
                 Happened::Rendered(sound) => self.say(sound),
-                Happened::Server(event) => self.show.server(&event),
+                Happened::Server(event) => self.told(&event),
                 Happened::Typed(line) => self.typed(line),
                 Happened::Pulse => self.pulse(),
                 Happened::Interrupt => self.hang_up(),
@@ -257,6 +263,9 @@ impl<'a> Call<'a> {
 
     fn hear(&mut self, frame: &media_core::leg::EarFrame) {
         let now = self.clock.now();
+        if let Some(gap_ms) = self.ear.gap(frame.heard) {
+            self.show.event(now, "gap", json!({ "gap_ms": gap_ms }));
+        }
         if let Some(speaking) = self.ear.hear(frame) {
             let name = if speaking {
                 "speaking_started"
@@ -266,6 +275,15 @@ impl<'a> Call<'a> {
             self.show.event(now, name, json!({}));
             self.script.hear(now, speaking);
         }
+    }
+
+    fn told(&mut self, event: &Value) {
+        let field = |name: &str| event.pointer(name).and_then(Value::as_str);
+        if field("/data/speaker") == Some("agent") {
+            let words = field("/data/heard_text").or(field("/data/text"));
+            self.script.words(words.unwrap_or_default());
+        }
+        self.show.server(event);
     }
 
     fn seat_event(&mut self, event: &SeatEvent) {
@@ -297,20 +315,23 @@ impl<'a> Call<'a> {
         }
     }
 
-    /// A line from the keyboard. An empty one, or one typed while the other speaks, interrupts.
+    /// A line from the keyboard is spoken at once, also while the other side speaks. An empty one
+    /// says "wait" to it, or ends our own words.
     fn typed(&mut self, line: Option<String>) {
-        let Some(line) = line else {
-            return self.hang_up();
-        };
-        if line.trim().is_empty() {
-            if let Some(sound) = &mut self.sound {
-                let cut = Command::CutThrough(sound.lips.tag());
-                let _ = sound.control.send(cut);
-                sound.lips.hush();
-            }
-            return;
+        match line.as_deref().map(str::trim) {
+            None => self.hang_up(),
+            Some("") if self.script.is_spoken_to() => self.take(Step::Tell(WAIT.into())),
+            Some("") => self.hush(),
+            Some(words) => self.take(Step::Tell(words.into())),
         }
-        self.take(Step::Say(line));
+    }
+
+    fn hush(&mut self) {
+        if let Some(sound) = &mut self.sound {
+            let cut = Command::CutThrough(sound.lips.tag());
+            let _ = sound.control.send(cut);
+            sound.lips.hush();
+        }
     }
 
     fn pulse(&mut self) {
@@ -399,7 +420,7 @@ impl<'a> Call<'a> {
         }
     }
 
-    fn summary(&self) -> ExitCode {
+    fn summary(&mut self) -> ExitCode {
         let (now, stats) = (self.clock.now(), self.seat.stats());
         let until = self.over.unwrap_or(now);
         let talked = self.answered.map(|at| until.saturating_sub(at));
@@ -454,11 +475,8 @@ async fn maybe<T, R>(on: Option<&mut T>, wait: impl AsyncFnOnce(&mut T) -> R) ->
     }
 }
 
-async fn maybe_live(live: &mut Option<mpsc::Receiver<Value>>) -> Option<Value> {
-    maybe(live.as_mut(), async |live: &mut mpsc::Receiver<Value>| {
-        live.recv().await
-    })
-    .await
+async fn maybe_live(live: &mut Option<Live>) -> Option<Value> {
+    maybe(live.as_mut(), async |live: &mut Live| live.recv().await).await
 }
 
 fn outbound(
@@ -514,9 +532,9 @@ fn config(args: &Args, local: SocketAddr) -> anyhow::Result<DialogConfig> {
     ))
 }
 
-fn follow(args: &Args, call_id: String) -> anyhow::Result<Option<mpsc::Receiver<Value>>> {
+async fn follow(args: &Args) -> anyhow::Result<Option<Live>> {
     match (&args.office, &args.key_file) {
-        (Some(office), Some(key)) => Ok(Some(live::follow(office, key, call_id)?)),
+        (Some(office), Some(key)) => Ok(Some(Live::open(office, key).await?)),
         (None, None) => Ok(None),
         _ => bail!("--office and --key-file go together"),
     }

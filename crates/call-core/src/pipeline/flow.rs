@@ -8,7 +8,7 @@ use super::{
     mouth::Role,
 };
 use crate::{
-    brain::{BrainEffect, BrainNote, EndWish, ToolOutcome},
+    brain::{BrainEffect, BrainNote, EndWish, ToolOutcome, UtteranceId},
     turn::{Floor, Taken, TurnEffect, TurnInput},
 };
 
@@ -232,7 +232,11 @@ impl PipelineBrain {
                 self.work.runs(now, request.id.clone());
                 self.effects.push_back(BrainEffect::RunTool(request));
             }
-            DialogueEffect::End(wish) => self.end(wish),
+            DialogueEffect::End(wish) => {
+                let first = self.mouth.next_id();
+                self.end(wish);
+                self.answers(now, first);
+            }
             DialogueEffect::ExpectDigits(wanted) => self.digits.expect(wanted),
             DialogueEffect::Pace(rate) => self.effects.push_back(BrainEffect::Pace(rate)),
             DialogueEffect::Think(_) | DialogueEffect::CancelThink(_) => {}
@@ -241,10 +245,14 @@ impl PipelineBrain {
 
     fn speak(&mut self, now: Duration, text: &str, last: bool, protected: bool) {
         let first = self.mouth.next_id();
-        let before = self.effects.len();
         self.mouth
             .stream(Role::Answer, text, last, protected, &mut self.effects);
-        let spoke = self.effects.len() > before;
+        self.answers(now, first);
+    }
+
+    /// Notes once for a turn which utterance answers it, if `first` has been begun.
+    fn answers(&mut self, now: Duration, first: UtteranceId) {
+        let spoke = self.mouth.next_id() != first;
         let words_ms = self.turn.call_ms(now);
         if let Some(answer) = self.answer.as_mut().filter(|answer| spoke && !answer.noted) {
             answer.noted = true;
