@@ -152,7 +152,7 @@ impl<'a> Call<'a> {
                 Happened::Seat(Some(event)) => self.seat_event(&event),
                 Happened::Rendered(sound) => self.say(sound),
                 Happened::Server(event) => self.told(&event),
-                Happened::Typed(line) => self.typed(line),
+                Happened::Typed(line) => self.typed(line.as_deref()),
                 Happened::Pulse => self.pulse(),
                 Happened::Interrupt => self.hang_up(),
                 // The leg is gone: the dialog will say so.
@@ -317,8 +317,8 @@ impl<'a> Call<'a> {
 
     /// A line from the keyboard is spoken at once, also while the other side speaks. An empty one
     /// says "wait" to it, or ends our own words.
-    fn typed(&mut self, line: Option<String>) {
-        match line.as_deref().map(str::trim) {
+    fn typed(&mut self, line: Option<&str>) {
+        match line.map(str::trim) {
             None => self.hang_up(),
             Some("") if self.script.is_spoken_to() => self.take(Step::Tell(WAIT.into())),
             Some("") => self.hush(),
