@@ -30,7 +30,7 @@ mod ticker;
 pub use lateness::Lateness;
 pub use meters::MediaStats;
 pub use ports::PortNumbers;
-pub use recorder::{RecordingReport, RecordingSpec};
+pub use recorder::{RecordingReport, RecordingSpec, mend};
 pub use rings::{EarReceiver, LegControl, LegEvents, LegRings, RingFull, SeatEvent, VoiceSender};
 pub use seat::{LegSeat, SeatOptions, WireSeed};
 

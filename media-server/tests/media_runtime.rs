@@ -344,6 +344,25 @@ async fn a_recording_has_a_frame_of_both_sides_for_each_tick_and_is_valid_while_
     );
 }
 
+#[test]
+fn a_recording_that_was_never_closed_counts_all_it_has_once_it_is_mended() {
+    let folder = tempfile::tempdir().expect("folder");
+    let path = folder.path().join("torn.wav");
+    let mut torn = media_core::recording::wav_header(Rate::Hz8000, 32).to_vec();
+    // A second of both channels, of which the header knows a millisecond, and half a sample.
+    torn.extend([7; 32_000 + 3]);
+    std::fs::write(&path, torn).expect("file");
+    assert_eq!(media_server::media::mend(&path).expect("mended"), 1_000);
+    let mended = std::fs::read(&path).expect("file");
+    let whole = media_core::recording::wav_header(Rate::Hz8000, 32_000);
+    assert_eq!(mended[..44], whole);
+    assert_eq!(mended.len(), 44 + 32_000);
+
+    std::fs::write(&path, [0; 44]).expect("file");
+    let refused = media_server::media::mend(&path).expect_err("no recording");
+    assert_eq!(refused.kind(), std::io::ErrorKind::InvalidData);
+}
+
 #[tokio::test]
 async fn bridged_legs_hear_each_other() {
     let media = media();

@@ -1,6 +1,7 @@
 //! Recordings, written off the media threads: stereo WAV, caller left, agent right, one frame each per call tick.
 //!
-//! Samples are written ten times a second, the header once a second: a file survives SIGKILL valid to its last second.
+//! Samples are written ten times a second, the header once a second: a file survives SIGKILL valid to
+//! its last second, and whole once it is mended.
 
 use super::meters::{Meters, count};
 use super::shared::Shared;
@@ -22,6 +23,11 @@ use tokio::sync::oneshot;
 
 const ROUND: Duration = Duration::from_millis(100);
 const HEADER_EVERY: Duration = Duration::from_secs(1);
+/// Bytes of one sample of both channels.
+const STEREO_SAMPLE: u64 = 4;
+/// Where the header has its sampling rate, and how much of it the RIFF size counts.
+const RATE_AT: usize = 24;
+const RIFF_REST: u32 = 36;
 
 /// What to record into, and whom to tell when the file is closed.
 #[derive(Debug)]
@@ -224,6 +230,33 @@ fn create(path: &Path, rate: Rate) -> std::io::Result<File> {
         .open(path)?;
     file.write_all_at(&wav_header(rate, 0), 0)?;
     Ok(file)
+}
+
+/// Makes the header of a recording that was never closed say what is really there: the header is
+/// written once a second, samples ten times. Its length in milliseconds.
+///
+/// # Errors
+/// The disk's; `InvalidData` when the file is no recording of ours.
+pub fn mend(path: &Path) -> std::io::Result<u64> {
+    let file = OpenOptions::new().read(true).write(true).open(path)?;
+    let mut header = [0; WAV_HEADER_LEN];
+    file.read_exact_at(&mut header, 0)?;
+    let [r0, r1, r2, r3] = *header
+        .get(RATE_AT..)
+        .and_then(|rest| rest.first_chunk::<4>())
+        .unwrap_or(&[0; 4]);
+    let rate_hz = u64::from(u32::from_le_bytes([r0, r1, r2, r3]));
+    if header.get(..4) != Some(b"RIFF") || rate_hz == 0 {
+        return Err(std::io::ErrorKind::InvalidData.into());
+    }
+    let there = file.metadata()?.len().saturating_sub(WAV_HEADER_LEN as u64);
+    let data = (there - there % STEREO_SAMPLE).min(u64::from(MAX_DATA_BYTES));
+    file.set_len(WAV_HEADER_LEN as u64 + data)?;
+    let data_bytes = data as u32;
+    file.write_all_at(&(data_bytes + RIFF_REST).to_le_bytes(), 4)?;
+    file.write_all_at(&data_bytes.to_le_bytes(), WAV_HEADER_LEN as u64 - 4)?;
+    file.sync_data()?;
+    Ok(data * 1_000 / (rate_hz * STEREO_SAMPLE))
 }
 
 struct Recording {

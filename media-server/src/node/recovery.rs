@@ -1,9 +1,9 @@
 //! After a crash: every far side of a lost conversation gets its BYE, every lost conversation its
 //! one `ended`.
 
-use std::sync::Arc;
+use std::{path::PathBuf, sync::Arc};
 
-use model::FactKind;
+use model::{CallId, FactKind};
 use sip_core::{dialog::DialogSeed, value::Reason};
 
 use super::State;
@@ -11,6 +11,8 @@ use crate::{
     calls::{Goodbye, Msg},
     dossier::Dossier,
     journal::LostCall,
+    media,
+    office::{OfficeError, RecordingUploader},
     services::{Line, Services},
 };
 
@@ -60,30 +62,39 @@ fn line_of(services: &Services, seed: &DialogSeed) -> Option<Line> {
     lines.iter().find(same).or(lines.first()).cloned()
 }
 
-/// The recording of a lost call is valid to its last second: hand it over.
+/// The recording of a lost call: its header is made to count what is there, then it is handed over.
 fn save_recording(services: &Arc<Services>, lost: &LostCall, dossier: Arc<Dossier>) {
     if !lost.recording_open {
         return;
     }
     let path = services.spool.join(format!("{}.wav", lost.call));
     let (uploader, call) = (services.uploader.clone(), lost.call);
-    let answered_ms = lost.answered_offset_ms.unwrap_or(lost.last_offset_ms);
-    let seen_ms = lost.last_offset_ms.saturating_sub(answered_ms);
     tokio::spawn(async move {
-        match uploader.ready(call, &path).await {
-            Ok(file) => dossier.write(FactKind::RecordingReady {
-                // 16 bit, two channels, 8 kHz behind a 44-byte header: 32 bytes a millisecond.
-                duration_ms: file
-                    .bytes
-                    .saturating_sub(44)
-                    .checked_div(32)
-                    .unwrap_or(seen_ms),
-                bytes: file.bytes,
-                sha256: file.sha256,
-            }),
+        match mended(&uploader, call, path).await {
+            Ok(ready) => dossier.write(ready),
             Err(error) => tracing::error!(call_id = %call, %error, "its recording is lost"),
         }
     });
+}
+
+async fn mended(
+    uploader: &RecordingUploader,
+    call: CallId,
+    path: PathBuf,
+) -> Result<FactKind, OfficeError> {
+    let file = path.clone();
+    let mended = tokio::task::spawn_blocking(move || media::mend(&file)).await;
+    let mended = mended.map_err(std::io::Error::other).flatten();
+    let duration_ms = mended.map_err(|source| OfficeError::Disk {
+        what: "the recording of a lost call could not be mended",
+        source,
+    })?;
+    let file = uploader.ready(call, &path).await?;
+    Ok(FactKind::RecordingReady {
+        duration_ms,
+        bytes: file.bytes,
+        sha256: file.sha256,
+    })
 }
 
 /// The calls' supervisor broke and took its calls along: the same for every one of them.
