@@ -79,7 +79,17 @@ pub struct Args {
 /// The rings and the task that forwards events.
 pub struct State {
     args: Args,
-    forwarder: JoinHandle<()>,
+    _forwarder: Forwarder,
+}
+
+/// Ends with the state, also when the actor panics: an event that it took for an actor that is no
+/// more would be lost to the successor.
+struct Forwarder(JoinHandle<()>);
+
+impl Drop for Forwarder {
+    fn drop(&mut self) {
+        self.0.abort();
+    }
 }
 
 /// The actor.
@@ -92,7 +102,10 @@ impl Actor for Leg {
 
     async fn pre_start(&self, me: ActorRef<Msg>, args: Args) -> Result<State, ActorProcessingErr> {
         let forwarder = tokio::spawn(forward(me, args.hands.clone()));
-        Ok(State { args, forwarder })
+        Ok(State {
+            args,
+            _forwarder: Forwarder(forwarder),
+        })
     }
 
     async fn handle(
@@ -111,15 +124,6 @@ impl Actor for Leg {
             }
             Msg::Panic => panic!("injected into the leg actor"),
         }
-        Ok(())
-    }
-
-    async fn post_stop(
-        &self,
-        _me: ActorRef<Msg>,
-        state: &mut State,
-    ) -> Result<(), ActorProcessingErr> {
-        state.forwarder.abort();
         Ok(())
     }
 }

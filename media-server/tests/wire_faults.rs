@@ -386,6 +386,45 @@ async fn the_pause_reflex_works_while_the_agent_hangs() {
 }
 
 #[tokio::test(flavor = "multi_thread")]
+async fn a_leg_actor_that_breaks_misses_nothing_that_its_leg_tells() {
+    const GREETING: &str = "Welcome to this house. What can I do for you?";
+    if skipped("a_leg_actor_that_breaks_misses_nothing_that_its_leg_tells") {
+        return;
+    }
+    let site = Site::new("", Some(PLAN));
+    let node = site
+        .start_with(fakes(FakeEars::default(), FakeVoice::default()))
+        .await;
+    publish_talker(&site, &node, GREETING, "fake", "fake").await;
+    let crowd = call(&site, "talker", 1);
+    crowd.speak(0, Voice::Silence);
+    crowd.settled(LIMIT).await;
+    tokio::time::sleep(seconds(0.5)).await;
+    // The next thing its leg tells is that the greeting is over.
+    inject(&node, &crowd.caller(0), Fault::LegActor);
+    let quiet = |c: &Caller| {
+        let last = c.packets.iter().rev().find(|p| p.loud).map(|p| p.ticks);
+        let now = c.packets.last().map(|p| p.ticks);
+        last.zip(now)
+            .is_some_and(|(last, now)| now.wrapping_sub(last) > 8_000)
+    };
+    crowd.all("quiet", LIMIT, quiet).await;
+    let mut watch = node.services.watch.subscribe();
+    crowd.hang_up_all();
+    crowd.all("over", LIMIT, Caller::is_over).await;
+    let records = records(&site, &crowd).await;
+    let office = site.office();
+    assert_eq!(office.facts(&records[0], "leg_restarted").await.len(), 1);
+    let said = office.said(&records[0], "agent").await;
+    assert_eq!(said[0]["heard_text"], GREETING, "{said:#?}");
+    while let Ok(fact) = watch.try_recv() {
+        let late = matches!(fact.kind, model::FactKind::Segment(_));
+        assert!(!late, "the segment was only settled by the end of the call");
+    }
+    node.stop().await;
+}
+
+#[tokio::test(flavor = "multi_thread")]
 async fn an_agent_that_breaks_is_replaced_once_and_then_apologises() {
     if skipped("an_agent_that_breaks_is_replaced_once_and_then_apologises") {
         return;
