@@ -4,6 +4,7 @@
 //! one `ended` that every conversation gets, with the next number.
 
 use std::{
+    collections::BTreeMap,
     sync::{Arc, Mutex, PoisonError},
     time::Duration,
 };
@@ -40,6 +41,8 @@ struct Progress {
     /// When the sound ended.
     over: Option<Duration>,
     ended: Option<EndReason>,
+    /// Seeds from before the first fact: the journal knows the conversation only from that on.
+    early: BTreeMap<u8, Vec<u8>>,
 }
 
 impl Dossier {
@@ -110,7 +113,7 @@ impl Dossier {
         let mut progress = self.progress();
         let fact = self.fact(&mut progress, kind);
         self.journal.append(Record::Fact(fact.clone()))?;
-        progress.next_seq += 1;
+        self.counted(&mut progress);
         drop(progress);
         (self.watcher)(&fact);
         Ok(())
@@ -121,7 +124,7 @@ impl Dossier {
         let mut progress = self.progress();
         let fact = self.fact(&mut progress, kind);
         let written = self.journal.append_written(Record::Fact(fact.clone()));
-        progress.next_seq += 1;
+        self.counted(&mut progress);
         drop(progress);
         (self.watcher)(&fact);
         written
@@ -173,7 +176,24 @@ impl Dossier {
         self.seed(leg, Vec::new());
     }
 
+    /// A fact was written; behind the first of all come the seeds that waited for it.
+    fn counted(&self, progress: &mut Progress) {
+        progress.next_seq += 1;
+        for (leg, bytes) in std::mem::take(&mut progress.early) {
+            self.append_seed(leg, bytes);
+        }
+    }
+
     fn seed(&self, leg: u8, bytes: Vec<u8>) {
+        let mut progress = self.progress();
+        if progress.next_seq == 0 {
+            progress.early.insert(leg, bytes);
+        } else {
+            self.append_seed(leg, bytes);
+        }
+    }
+
+    fn append_seed(&self, leg: u8, bytes: Vec<u8>) {
         let call = self.call;
         let kept = self.journal.append(Record::Seed { call, leg, bytes });
         if let Err(refused) = kept {

@@ -9,7 +9,7 @@ mod rig;
 use std::{
     collections::BTreeMap,
     fs::File,
-    net::SocketAddr,
+    net::{SocketAddr, UdpSocket},
     path::PathBuf,
     process::{Child, Command, Stdio},
     time::{Duration, Instant},
@@ -37,6 +37,11 @@ context = "internal"
 name = "echo"
 when = { to = "echo" }
 do = ["answer", "echo"]
+
+[[route]]
+name = "ringing"
+when = { to = "ringing" }
+do = ["ring", { sleep = "60s" }, "answer"]
 
 [[route]]
 name = "taped"
@@ -354,6 +359,143 @@ async fn a_killed_switch_says_goodbye_and_every_call_has_its_one_record() {
     assert_eq!(pair.metric("ms_farewells_unreachable_total").await, 0);
     switch.stop();
     drop(office);
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_killed_switch_also_settles_what_was_ringing_or_waited_for_its_ack() {
+    let pair = Pair::new();
+    let office = pair.start_office().await;
+    let mut switch = pair.start_switch().await;
+    let ringing = Handmade::invite(pair.site.sip, "ringing");
+    ringing.receives("SIP/2.0 180 ", LIMIT);
+    let unacknowledged = Handmade::invite(pair.site.sip, "echo");
+    unacknowledged.receives("SIP/2.0 200 ", LIMIT);
+    // A fact is written at most 5 ms after it happened.
+    tokio::time::sleep(seconds(0.1)).await;
+    switch.kill();
+    ringing.forgets();
+    unacknowledged.forgets();
+    let mut switch = pair.start_switch().await;
+
+    // The INVITE that rang gets a final answer.
+    let refusal = ringing.receives("SIP/2.0 ", FAREWELL);
+    let status: u16 = refusal[8..11].parse().unwrap();
+    assert!((400..700).contains(&status), "{refusal}");
+    ringing.acknowledges(&refusal);
+    // A 2xx is repeated until its ACK; only then may the BYE leave (RFC 3261 §15).
+    let ok = unacknowledged.receives("SIP/2.0 200 ", FAREWELL);
+    unacknowledged.acknowledges(&ok);
+    let bye = unacknowledged.receives("BYE ", FAREWELL);
+    assert!(bye.contains("cause=41"), "{bye}");
+    unacknowledged.accepts(&bye);
+
+    let rest = pair.rest();
+    let records = rest.calls(2, |c| c["state"] == "ended").await;
+    assert_eq!(records.len(), 2);
+    for record in &records {
+        assert_eq!(record["end_reason"], "node_lost", "{record:#}");
+    }
+    assert_eq!(pair.metric("ms_farewells_unreachable_total").await, 0);
+    switch.stop();
+    drop(office);
+}
+
+/// A caller that sends what a test writes and nothing by itself.
+struct Handmade {
+    socket: UdpSocket,
+    user: &'static str,
+    server: SocketAddr,
+}
+
+impl Handmade {
+    fn invite(server: SocketAddr, user: &'static str) -> Self {
+        let socket = UdpSocket::bind("127.0.0.1:0").unwrap();
+        let caller = Self {
+            socket,
+            user,
+            server,
+        };
+        let me = caller.me();
+        let sdp = format!(
+            "v=0\r\no=- 1 1 IN IP4 127.0.0.1\r\ns=-\r\nc=IN IP4 127.0.0.1\r\nt=0 0\r\n\
+             m=audio {} RTP/AVP 0\r\n",
+            me.port()
+        );
+        let to = format!("<sip:{user}@{server}>");
+        let more = format!("Contact: <sip:me@{me}>\r\nContent-Type: application/sdp\r\n");
+        caller.request("INVITE", "invite", &to, &more, &sdp);
+        caller
+    }
+
+    fn me(&self) -> SocketAddr {
+        self.socket.local_addr().unwrap()
+    }
+
+    fn request(&self, method: &str, branch: &str, to: &str, more: &str, body: &str) {
+        let (me, user, server) = (self.me(), self.user, self.server);
+        let text = format!(
+            "{method} sip:{user}@{server} SIP/2.0\r\n\
+             Via: SIP/2.0/UDP {me};branch=z9hG4bK-{branch}-{user};rport\r\n\
+             Max-Forwards: 70\r\nFrom: <sip:me@{me}>;tag=me\r\nTo: {to}\r\n\
+             Call-ID: {user}@{me}\r\nCSeq: 1 {method}\r\n{more}\
+             Content-Length: {}\r\n\r\n{body}",
+            body.len()
+        );
+        self.socket.send_to(text.as_bytes(), server).unwrap();
+    }
+
+    /// The next message that begins so.
+    fn receives(&self, start: &str, limit: Duration) -> String {
+        let until = Instant::now() + limit;
+        let mut others = Vec::new();
+        let mut buffer = [0; 65_535];
+        loop {
+            let left = until.saturating_duration_since(Instant::now());
+            let left = left.max(Duration::from_millis(1));
+            self.socket.set_read_timeout(Some(left)).unwrap();
+            if let Ok((length, _)) = self.socket.recv_from(&mut buffer) {
+                let text = String::from_utf8_lossy(&buffer[..length]).into_owned();
+                if text.starts_with(start) {
+                    return text;
+                }
+                others.push(text);
+            }
+            assert!(Instant::now() < until, "no {start} but {others:#?}");
+        }
+    }
+
+    /// What came so far was not seen.
+    fn forgets(&self) {
+        let mut buffer = [0; 65_535];
+        let moment = Duration::from_millis(20);
+        self.socket.set_read_timeout(Some(moment)).unwrap();
+        while self.socket.recv_from(&mut buffer).is_ok() {}
+    }
+
+    /// RFC 3261 §17.1.1.3 for a refusal, §13.2.2.4 for a 2xx.
+    fn acknowledges(&self, response: &str) {
+        let branch = match response.starts_with("SIP/2.0 2") {
+            true => "ack",
+            false => "invite",
+        };
+        self.request("ACK", branch, header(response, "To"), "", "");
+    }
+
+    fn accepts(&self, request: &str) {
+        let field = |name| format!("{name}: {}\r\n", header(request, name));
+        let fields = ["Via", "From", "To", "Call-ID", "CSeq"].map(field).concat();
+        let text = format!("SIP/2.0 200 OK\r\n{fields}Content-Length: 0\r\n\r\n");
+        self.socket.send_to(text.as_bytes(), self.server).unwrap();
+    }
+}
+
+fn header<'a>(message: &'a str, name: &str) -> &'a str {
+    let mut lines = message.lines().filter_map(|line| line.split_once(':'));
+    let found = lines.find(|(field, _)| field.trim() == name);
+    found
+        .unwrap_or_else(|| panic!("no {name} in {message}"))
+        .1
+        .trim()
 }
 
 /// Sends all facts of these calls once more, as the switch would after a lost answer.
