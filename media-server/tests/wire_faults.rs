@@ -206,7 +206,7 @@ async fn fifty_calls_do_not_notice_that_their_listener_breaks() {
     late.hang_up(0);
     (0..CALLS / 2).for_each(|number| crowd.hang_up(number));
     let live = node.services.calls.all();
-    let ours = live.iter().filter(|e| e.from >= "caller-25".to_owned());
+    let ours = live.iter().filter(|e| e.from.as_str() >= "caller-25");
     for entry in ours {
         let cause = call_core::call::KillCause::Operator;
         entry.actor.cast(call::Msg::Kill(cause)).unwrap();
@@ -485,7 +485,8 @@ async fn a_recogniser_that_hangs_leads_to_an_apology_and_a_record() {
         udp: 1,
         tcp: 0,
     };
-    let crowd = Crowd::call_saying(&plan, spoken("What are your opening hours, please?").await);
+    let words = spoken("What are your opening hours, please?").await;
+    let crowd = Crowd::call_saying(&plan, &words);
     crowd.speak(0, Voice::Silence);
     crowd.settled(LIMIT).await;
     tokio::time::sleep(seconds(1.0)).await;
@@ -510,7 +511,7 @@ async fn a_recogniser_that_hangs_leads_to_an_apology_and_a_record() {
 
 /// A text in the voice that is always there, 8 kHz.
 async fn spoken(text: &str) -> Vec<i16> {
-    let voices = Voices::start(&VoicesConfig::default()).unwrap();
+    let voices = Voices::start(VoicesConfig::default()).unwrap();
     let request = SayRequest {
         text: text.to_owned(),
         voice: "kal".to_owned(),

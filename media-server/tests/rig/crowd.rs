@@ -179,11 +179,11 @@ pub struct Crowd {
 impl Crowd {
     /// Places the calls, one after the other.
     pub fn call(plan: &Plan) -> Self {
-        Self::call_saying(plan, Vec::new())
+        Self::call_saying(plan, &[])
     }
 
     /// The same; they can speak these words (8 kHz).
-    pub fn call_saying(plan: &Plan, words: Vec<i16>) -> Self {
+    pub fn call_saying(plan: &Plan, words: &[i16]) -> Self {
         let count = plan.udp + plan.tcp;
         let room = Arc::new(Room {
             epoch: Instant::now(),
@@ -196,7 +196,7 @@ impl Crowd {
         for first in (0..count).step_by(GROUP) {
             let socket = UdpSocket::bind("127.0.0.1:0").unwrap();
             addresses.push(socket.local_addr().unwrap());
-            let sound = Sound::new(room.clone(), socket, first, words.clone());
+            let sound = Sound::new(room.clone(), socket, first, words.to_vec());
             std::thread::spawn(move || sound.run());
         }
         let desk = Desk::open(plan.clone(), room.clone(), addresses);
