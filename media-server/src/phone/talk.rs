@@ -18,6 +18,7 @@ use sip_core::{
 };
 use tokio::{
     io::{AsyncBufReadExt, BufReader, Lines, Stdin},
+    signal::unix::{Signal, SignalKind, signal},
     sync::mpsc,
     time::{Interval, interval},
 };
@@ -75,6 +76,8 @@ struct Call<'a> {
     ended: Option<Ended>,
     over: Option<Duration>,
     hanging_up: Option<Duration>,
+    /// Ctrl-C. One listener for the whole call: a new one would not know of what came before it.
+    interrupts: Signal,
 }
 
 type Rendered = Option<Arc<[i16]>>;
@@ -137,6 +140,7 @@ impl<'a> Call<'a> {
             ended: None,
             over: None,
             hanging_up: None,
+            interrupts: signal(SignalKind::interrupt())?,
         })
     }
 
@@ -185,7 +189,7 @@ impl<'a> Call<'a> {
             Some(event) = maybe_live(&mut self.live) => Happened::Server(event),
             line = typed.next_line(), if typing => Happened::Typed(line?),
             _ = pulse.tick() => Happened::Pulse,
-            _ = tokio::signal::ctrl_c() => Happened::Interrupt,
+            _ = self.interrupts.recv() => Happened::Interrupt,
         })
     }
 
