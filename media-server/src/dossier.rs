@@ -77,8 +77,9 @@ impl Dossier {
         })
     }
 
-    /// Ends a lost conversation: its length is what was seen of it.
-    pub fn end_lost(&self, lost: &LostCall) {
+    /// Ends a lost conversation. Its length is what was seen of it, or recorded: a call in which
+    /// nothing happens writes no facts.
+    pub fn end_lost(&self, lost: &LostCall, recorded_ms: u64) {
         let spoken = lost
             .answered_offset_ms
             .map_or(0, |at| lost.last_offset_ms.saturating_sub(at));
@@ -87,7 +88,7 @@ impl Dossier {
             reason: EndReason::NodeLost,
             sip_code: None,
             q850: Some(41),
-            duration_ms: spoken,
+            duration_ms: spoken.max(recorded_ms),
         }));
     }
 

@@ -1,9 +1,9 @@
 //! After a crash: every far side of a lost conversation gets its BYE, every lost conversation its
 //! one `ended`.
 
-use std::{path::PathBuf, sync::Arc};
+use std::sync::Arc;
 
-use model::{CallId, FactKind};
+use model::FactKind;
 use sip_core::{dialog::DialogSeed, value::Reason};
 
 use super::State;
@@ -12,24 +12,30 @@ use crate::{
     dossier::Dossier,
     journal::LostCall,
     media,
-    office::{OfficeError, RecordingUploader},
     services::{Line, Services},
 };
 
 /// Ends what an earlier life of this node left open.
 pub(super) fn say_goodbyes(state: &mut State) {
     for lost in std::mem::take(&mut state.lost) {
-        let services = &state.services;
+        let services = state.services.clone();
         let watcher = Arc::new(|_: &model::Fact| {});
         let dossier = Dossier::reopen(&lost, services.journal.clone(), services.clock, watcher);
         tracing::warn!(call_id = %lost.call, "a conversation was lost with this node's earlier life");
-        dossier.end_lost(&lost);
-        services.metrics.ended(dossier.ended());
         for (leg, bytes) in &lost.seeds {
             farewell(state, &dossier, *leg, bytes);
         }
-        save_recording(services, &lost, dossier);
+        if lost.recording_open {
+            tokio::spawn(end_recorded(services, lost, dossier));
+        } else {
+            end(&services, &lost, &dossier, 0);
+        }
     }
+}
+
+fn end(services: &Services, lost: &LostCall, dossier: &Dossier, recorded_ms: u64) {
+    dossier.end_lost(lost, recorded_ms);
+    services.metrics.ended(dossier.ended());
 }
 
 fn farewell(state: &State, dossier: &Arc<Dossier>, leg: u8, bytes: &[u8]) {
@@ -62,39 +68,30 @@ fn line_of(services: &Services, seed: &DialogSeed) -> Option<Line> {
     lines.iter().find(same).or(lines.first()).cloned()
 }
 
-/// The recording of a lost call: its header is made to count what is there, then it is handed over.
-fn save_recording(services: &Arc<Services>, lost: &LostCall, dossier: Arc<Dossier>) {
-    if !lost.recording_open {
-        return;
-    }
-    let path = services.spool.join(format!("{}.wav", lost.call));
-    let (uploader, call) = (services.uploader.clone(), lost.call);
-    tokio::spawn(async move {
-        match mended(&uploader, call, path).await {
-            Ok(ready) => dossier.write(ready),
-            Err(error) => tracing::error!(call_id = %call, %error, "its recording is lost"),
-        }
-    });
-}
-
-async fn mended(
-    uploader: &RecordingUploader,
-    call: CallId,
-    path: PathBuf,
-) -> Result<FactKind, OfficeError> {
+/// A lost call with a recording: its header is made to count what is there, which tells how long
+/// the call was; then it is handed over.
+async fn end_recorded(services: Arc<Services>, lost: LostCall, dossier: Arc<Dossier>) {
+    let call = lost.call;
+    let path = services.spool.join(format!("{call}.wav"));
     let file = path.clone();
     let mended = tokio::task::spawn_blocking(move || media::mend(&file)).await;
     let mended = mended.map_err(std::io::Error::other).flatten();
-    let duration_ms = mended.map_err(|source| OfficeError::Disk {
-        what: "the recording of a lost call could not be mended",
-        source,
-    })?;
-    let file = uploader.ready(call, &path).await?;
-    Ok(FactKind::RecordingReady {
-        duration_ms,
-        bytes: file.bytes,
-        sha256: file.sha256,
-    })
+    end(&services, &lost, &dossier, *mended.as_ref().unwrap_or(&0));
+    let duration_ms = match mended {
+        Ok(duration_ms) => duration_ms,
+        Err(error) => {
+            tracing::error!(call_id = %call, %error, "its recording is lost");
+            return;
+        }
+    };
+    match services.uploader.ready(call, &path).await {
+        Ok(file) => dossier.write(FactKind::RecordingReady {
+            duration_ms,
+            bytes: file.bytes,
+            sha256: file.sha256,
+        }),
+        Err(error) => tracing::error!(call_id = %call, %error, "its recording is lost"),
+    }
 }
 
 /// The calls' supervisor broke and took its calls along: the same for every one of them.
