@@ -6,6 +6,8 @@
 mod tcp;
 mod udp;
 
+pub(crate) use udp::roomy;
+
 use std::{
     collections::HashMap,
     net::SocketAddr,

@@ -15,18 +15,15 @@ use std::{
 
 use anyhow::Context;
 use media_core::rtp::{self, Packet};
-use socket2::{Domain, Socket, Type};
 
 use super::{
     ear::Ears,
     mark::{FRAME, Mark, Noise},
 };
-use crate::media::lateness::Histogram;
+use crate::{media::lateness::Histogram, wire::roomy};
 
 /// Calls are spread over the milliseconds of a frame.
 const SLOTS: u64 = 20;
-/// Kernel buffers: a burst of a thousand packets must fit while the reader is not scheduled.
-const SOCKET_BYTES: usize = 4 << 20;
 /// How often a reader looks whether it is over.
 const READ_PATIENCE: Duration = Duration::from_millis(100);
 const MAX_DATAGRAM: usize = 2_048;
@@ -140,13 +137,7 @@ impl Drop for Wire {
 /// A UDP socket with room for bursts.
 pub(super) fn socket(ip: IpAddr) -> anyhow::Result<UdpSocket> {
     let any = SocketAddr::new(ip, 0);
-    let socket = Socket::new(Domain::for_address(any), Type::DGRAM, None)?;
-    socket.set_recv_buffer_size(SOCKET_BYTES)?;
-    socket.set_send_buffer_size(SOCKET_BYTES)?;
-    socket
-        .bind(&any.into())
-        .with_context(|| format!("no socket on {ip}"))?;
-    Ok(socket.into())
+    roomy(any).with_context(|| format!("no socket on {ip}"))
 }
 
 fn thread<T: Send + 'static>(

@@ -28,14 +28,20 @@ pub(super) fn bind(addr: SocketAddr) -> Result<(SocketAddr, Arc<UdpSocket>), Ope
 }
 
 fn open(addr: SocketAddr) -> std::io::Result<(SocketAddr, Arc<UdpSocket>)> {
+    let socket = roomy(addr)?;
+    socket.set_nonblocking(true)?;
+    let socket = UdpSocket::from_std(socket)?;
+    Ok((socket.local_addr()?, Arc::new(socket)))
+}
+
+/// A blocking UDP socket with room for bursts.
+pub(crate) fn roomy(addr: SocketAddr) -> std::io::Result<std::net::UdpSocket> {
     let socket = Socket::new(Domain::for_address(addr), Type::DGRAM, None)?;
     // The kernel caps these silently; less is still correct, only lossier in a burst.
     let _ = socket.set_recv_buffer_size(SOCKET_BUFFER_BYTES);
     let _ = socket.set_send_buffer_size(SOCKET_BUFFER_BYTES);
-    socket.set_nonblocking(true)?;
     socket.bind(&addr.into())?;
-    let socket = UdpSocket::from_std(socket.into())?;
-    Ok((socket.local_addr()?, Arc::new(socket)))
+    Ok(socket.into())
 }
 
 /// Receives until the wire is closed. A receive error (ICMP unreachable) is counted by the kernel
