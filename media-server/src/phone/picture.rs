@@ -231,7 +231,9 @@ mod tests {
     }
 
     fn event(name: &str, data: Value) -> Value {
-        json!({ "type": name, "call_id": "cal_1", "data": data })
+        let mut event = json!({ "type": name, "call_id": "cal_1" });
+        event["data"] = data;
+        event
     }
 
     fn said(speaker: &str, text: &str) -> Value {
