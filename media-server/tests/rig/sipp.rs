@@ -33,6 +33,18 @@ impl Sipp {
         Self::call_in(dir, server, scenario, user, keys)
     }
 
+    /// The same, but what comes twice does not make SIPp repeat what it said last: in a story about
+    /// repetition that would go round for ever.
+    pub fn call_unrepeated(
+        server: SocketAddr,
+        scenario: &str,
+        user: &str,
+        keys: &[(&str, &str)],
+    ) -> Self {
+        let dir = tempfile::tempdir().unwrap();
+        Self::spawn(dir, server, scenario, user, keys, &["-nr"])
+    }
+
     /// The same in a folder that holds what the scenario plays.
     pub fn call_in(
         dir: tempfile::TempDir,
@@ -40,6 +52,17 @@ impl Sipp {
         scenario: &str,
         user: &str,
         keys: &[(&str, &str)],
+    ) -> Self {
+        Self::spawn(dir, server, scenario, user, keys, &[])
+    }
+
+    fn spawn(
+        dir: tempfile::TempDir,
+        server: SocketAddr,
+        scenario: &str,
+        user: &str,
+        keys: &[(&str, &str)],
+        options: &[&str],
     ) -> Self {
         let call_id = format!("{scenario}-{}@sipp.invalid", super::rig::free_port());
         let file = super::rig::root().join(format!("loadtest/scenarios/{scenario}.xml"));
@@ -52,6 +75,7 @@ impl Sipp {
         command.args(["-timeout", "60s", "-timeout_error"]);
         command.args(["-trace_err", "-error_file", "errors.log"]);
         command.args(["-trace_msg", "-message_file", "messages.log"]);
+        command.args(options);
         for (name, value) in keys {
             command.args(["-key", name, value]);
         }
