@@ -1,7 +1,7 @@
 #!/usr/bin/env bash
 # Runs a plan against a server of its own and writes the result into RESULTS.md.
 #
-#   loadtest/run.sh NAME [--binary FILE] [--note TEXT] [--no-results]
+#   loadtest/run.sh NAME [--binary FILE --commit ID] [--note TEXT] [--no-results]
 #
 # NAME is a file in loadtest/plans without its ending. The server is a release build with
 # loadtest/server.toml; its ports, data and socket are its own, so that nothing else on the machine
@@ -9,10 +9,11 @@
 set -euo pipefail
 
 root=$(cd "$(dirname "$0")/.." && pwd)
-plan='' binary='' note='' results="$root/loadtest/RESULTS.md"
+plan='' binary='' commit='' note='' results="$root/loadtest/RESULTS.md"
 while [ $# -gt 0 ]; do
   case $1 in
     --binary) binary=$2; shift 2 ;;
+    --commit) commit=$2; shift 2 ;;
     --note) note=$2; shift 2 ;;
     --no-results) results=/dev/null; shift ;;
     -*) echo "run.sh: unknown option $1" >&2; exit 2 ;;
@@ -86,8 +87,11 @@ own() {
   echo "| records | $records of $placed calls |"
 }
 
-commit=$(git -C "$root" rev-parse --short=12 HEAD)
-git -C "$root" diff --quiet HEAD -- crates media-server control-api 2>/dev/null || commit="$commit with changes"
+# A binary from elsewhere may be of another commit: whoever brings it says which.
+if [ -z "$commit" ]; then
+  commit=$(git -C "$root" rev-parse --short HEAD)
+  git -C "$root" diff --quiet HEAD -- crates media-server/src control-api/src || commit="$commit with changes"
+fi
 cpu=$(sed -n 's/^model name[^:]*: //p' /proc/cpuinfo | head -1)
 memory=$(awk '/^MemTotal/ { printf "%.0f GB", $2 / 1048576 }' /proc/meminfo)
 {
