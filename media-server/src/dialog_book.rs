@@ -12,12 +12,13 @@ use model::CallId;
 use ractor::ActorRef;
 use sip_core::dialog::{DialogId, DialogSeed};
 
-use crate::dialog;
+use crate::{dialog, trunk};
 
 /// See the module.
 #[derive(Default)]
 pub struct DialogBook {
     entries: Mutex<HashMap<DialogId, Entry>>,
+    askers: Mutex<HashMap<DialogId, ActorRef<trunk::Msg>>>,
 }
 
 struct Entry {
@@ -96,6 +97,25 @@ impl DialogBook {
             .iter()
             .filter(|(_, entry)| entry.actor.get_id() == actor.get_id());
         mine.next().map(|(id, _)| id.clone())
+    }
+
+    /// A trunk asks something outside a dialog: its answer finds it here.
+    pub fn ask(&self, id: DialogId, trunk: ActorRef<trunk::Msg>) {
+        self.askers().insert(id, trunk);
+    }
+
+    /// Who asked.
+    pub fn asker(&self, id: &DialogId) -> Option<ActorRef<trunk::Msg>> {
+        self.askers().get(id).cloned()
+    }
+
+    /// The question is settled.
+    pub fn answered(&self, id: &DialogId) {
+        self.askers().remove(id);
+    }
+
+    fn askers(&self) -> MutexGuard<'_, HashMap<DialogId, ActorRef<trunk::Msg>>> {
+        self.askers.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
     /// The dialog is over.

@@ -30,5 +30,6 @@ pub mod profile;
 pub mod services;
 pub mod speech_cache;
 pub mod stub;
+pub mod trunk;
 pub mod wav;
 pub mod wire;

@@ -16,7 +16,9 @@ use sip_core::{
 };
 use tokio::task::JoinHandle;
 
-use crate::{calls, clock::Clock, dialog, dialog_book::DialogBook, profile::Profile, wire::Wire};
+use crate::{
+    calls, clock::Clock, dialog, dialog_book::DialogBook, profile::Profile, trunk, wire::Wire,
+};
 
 /// What a Listener is told.
 pub enum Msg {
@@ -187,6 +189,8 @@ fn settle(me: &ActorRef<Msg>, state: &mut State) {
             } => {
                 if let Some(dialog) = state.args.book.actor(&dialog_id) {
                     let _ = dialog.cast(dialog::Msg::Deliver { flow, message });
+                } else if let Some(trunk) = state.args.book.asker(&dialog_id) {
+                    let _ = trunk.cast(trunk::Msg::Answered(message));
                 }
             }
             EndpointEffect::Close { flow, .. } => state.args.wire.close_stream(flow.connection),

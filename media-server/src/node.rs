@@ -4,7 +4,8 @@
 //! ```text
 //! Node
 //! ├── Calls ── Call ×n ── Dialog, Leg, Agent
-//! └── Listener ×profile
+//! ├── Listener ×profile
+//! └── Trunk ×gateway
 //! ```
 //!
 //! Supervises Calls and the Listeners and restarts both: a Listener on the same sockets, Calls with
@@ -26,6 +27,7 @@ use crate::{
     listener::{self, Listener},
     profile::Profile,
     services::{Line, Services},
+    trunk::{self, Trunk},
     wire::Wire,
 };
 
@@ -63,6 +65,18 @@ pub struct ProfileStatus {
     pub listen: Vec<String>,
     /// Live calls on it.
     pub calls: usize,
+    /// Its trunks that are asked whether they are there.
+    pub trunks: Vec<TrunkStatus>,
+}
+
+/// A trunk and how it is.
+#[derive(Debug, Clone, serde::Serialize)]
+pub struct TrunkStatus {
+    /// Its name.
+    pub name: String,
+    /// State and reason.
+    #[serde(flatten)]
+    pub health: trunk::Health,
 }
 
 /// What a Node needs.
@@ -79,6 +93,7 @@ pub struct State {
     calls: ActorRef<calls::Msg>,
     profiles: HashMap<Arc<str>, Held>,
     listeners: HashMap<ActorId, Arc<str>>,
+    trunks: HashMap<ActorId, trunk::Args>,
     lost: Vec<crate::journal::LostCall>,
 }
 
@@ -110,6 +125,7 @@ impl Actor for Node {
             calls,
             services,
             listeners: HashMap::new(),
+            trunks: HashMap::new(),
             lost: args.lost,
         };
         let names: Vec<_> = state.profiles.keys().cloned().collect();
@@ -230,6 +246,42 @@ async fn listen(
         listener: held.cell.clone(),
     });
     tracing::info!(profile = %name, "profile up");
+    watch_trunks(me, state, name).await
+}
+
+/// One actor for each trunk that has an address, unless it has one already.
+async fn watch_trunks(
+    me: &ActorRef<Msg>,
+    state: &mut State,
+    name: &Arc<str>,
+) -> Result<(), ActorProcessingErr> {
+    let watched = state
+        .trunks
+        .values()
+        .any(|args| args.line.profile.name == *name);
+    let Some(line) = state.services.lines.get(name).filter(|_| !watched) else {
+        return Ok(());
+    };
+    let trunks = line.profile.settings.trunks.iter();
+    let trunks: Vec<_> = trunks.filter(|t| t.proxy.is_some()).cloned().collect();
+    for trunk in trunks {
+        let args = trunk::Args {
+            trunk,
+            line: line.clone(),
+            services: state.services.clone(),
+        };
+        watch(me, state, args).await?;
+    }
+    Ok(())
+}
+
+async fn watch(
+    me: &ActorRef<Msg>,
+    state: &mut State,
+    args: trunk::Args,
+) -> Result<(), ActorProcessingErr> {
+    let spawned = Actor::spawn_linked(None, Trunk, args.clone(), me.get_cell()).await;
+    state.trunks.insert(spawned?.0.get_id(), args);
     Ok(())
 }
 
@@ -262,6 +314,10 @@ async fn revive(
     }
     if let Some(name) = state.listeners.remove(&cell.get_id()) {
         revive_listener(me, state, &name, error).await;
+    }
+    if let Some(args) = state.trunks.remove(&cell.get_id()) {
+        tracing::error!(trunk = args.trunk.name, error, "a trunk's actor broke");
+        watch(me, state, args).await?;
     }
     Ok(())
 }
@@ -298,6 +354,7 @@ fn status(state: &State) -> Vec<ProfileStatus> {
 
 fn one(state: &State, held: &Held) -> ProfileStatus {
     let listen = held.profile.settings.listen.iter();
+    let trunks = state.services.trunks_of(&held.profile.name).into_iter();
     ProfileStatus {
         name: held.profile.name.to_string(),
         state: if held.listener.is_some() && held.failure.is_none() {
@@ -308,6 +365,9 @@ fn one(state: &State, held: &Held) -> ProfileStatus {
         reason: held.failure.clone(),
         listen: listen.map(ToString::to_string).collect(),
         calls: state.services.calls.on_profile(&held.profile.name),
+        trunks: trunks
+            .map(|(name, health)| TrunkStatus { name, health })
+            .collect(),
     }
 }
 

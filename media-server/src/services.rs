@@ -30,6 +30,7 @@ use crate::{
     office::{Office, RecordingUploader, SnapshotKeeper},
     profile::Profile,
     speech_cache::SpeechCache,
+    trunk,
     wire::Wire,
 };
 
@@ -79,6 +80,8 @@ pub struct Services {
     pub calls: Registry,
     /// Profiles that are up.
     pub lines: Lines,
+    /// How the trunks are.
+    pub trunks: Mutex<trunk::Healths>,
     /// Numbers for `/metrics`.
     pub metrics: Metrics,
     /// Where tags and branches come from.
@@ -114,6 +117,25 @@ impl Services {
             }
         });
         Dossier::open(call, self.journal.clone(), self.clock, watcher)
+    }
+
+    /// Keeps how a trunk is; how it was before.
+    pub fn trunk(
+        &self,
+        profile: &Arc<str>,
+        name: &str,
+        health: trunk::Health,
+    ) -> Option<trunk::Health> {
+        let mut trunks = self.trunks.lock().unwrap_or_else(PoisonError::into_inner);
+        trunks.insert((profile.clone(), name.to_owned()), health)
+    }
+
+    /// How the trunks of a profile are.
+    pub fn trunks_of(&self, profile: &str) -> Vec<(String, trunk::Health)> {
+        let trunks = self.trunks.lock().unwrap_or_else(PoisonError::into_inner);
+        let mine = trunks.iter().filter(|((of, _), _)| &**of == profile);
+        mine.map(|((_, name), health)| (name.clone(), health.clone()))
+            .collect()
     }
 
     /// Whether a new call may come in now.

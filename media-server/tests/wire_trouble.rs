@@ -325,3 +325,64 @@ async fn no_common_codec_is_488_with_a_record() {
     assert_eq!(call["sip"]["code"], 488);
     node.stop().await;
 }
+
+/// A carrier that answers everything with 200.
+fn carrier() -> SocketAddr {
+    let socket = UdpSocket::bind("127.0.0.1:0").unwrap();
+    let address = socket.local_addr().unwrap();
+    std::thread::spawn(move || {
+        let mut buffer = [0; 4_096];
+        while let Ok((length, from)) = socket.recv_from(&mut buffer) {
+            let request = String::from_utf8_lossy(&buffer[..length]).into_owned();
+            let copied = ["Via:", "From:", "To:", "Call-ID:", "CSeq:"];
+            let kept = request
+                .lines()
+                .filter(|l| copied.iter().any(|c| l.starts_with(c)));
+            let kept: Vec<&str> = kept.collect();
+            let answer = format!(
+                "SIP/2.0 200 OK\r\n{}\r\nContent-Length: 0\r\n\r\n",
+                kept.join("\r\n")
+            );
+            socket.send_to(answer.as_bytes(), from).unwrap();
+        }
+    });
+    address
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_dead_trunk_and_a_dead_name_fail_alone_and_say_why() {
+    let site = Site::new("", None);
+    let silent = UdpSocket::bind("127.0.0.1:0").unwrap();
+    let trunk = |name: &str, proxy: &str| {
+        format!("[[trunk]]\nname = \"{name}\"\nproxy = \"{proxy}\"\nping = \"1s\"\n")
+    };
+    let trunks = [
+        trunk("alive", &carrier().to_string()),
+        trunk("nameless", "carrier.invalid"),
+        trunk("mute", &silent.local_addr().unwrap().to_string()),
+    ];
+    site.internal("", 100, &trunks.concat());
+    let node = site.start().await;
+    let until = Instant::now() + LIMIT;
+    let healths = loop {
+        let status = status(&node, "internal").await;
+        let healths = status.trunks;
+        let known = healths
+            .iter()
+            .filter(|t| t.health.state != "unknown")
+            .count();
+        if known == 3 || Instant::now() > until {
+            break healths;
+        }
+        tokio::time::sleep(Duration::from_millis(200)).await;
+    };
+    let of = |name: &str| &healths.iter().find(|t| t.name == name).unwrap().health;
+    assert_eq!(of("alive").state, "up");
+    assert_eq!(of("nameless").state, "failed");
+    let why = of("nameless").reason.as_deref().unwrap_or_default();
+    assert!(why.starts_with("dns: carrier.invalid"), "{why}");
+    assert_eq!(of("mute").state, "failed");
+    assert_eq!(of("mute").reason.as_deref(), Some("no answer to OPTIONS"));
+    assert!(answers(site.sip), "the profile serves all the same");
+    node.stop().await;
+}

@@ -141,6 +141,7 @@ pub async fn start(options: Options) -> Result<NodeHandle, BootError> {
         book: Arc::new(DialogBook::default()),
         calls: Registry::default(),
         lines: Lines::default(),
+        trunks: Mutex::default(),
         metrics: Metrics::default(),
         tokens: Mutex::new(TokenSource::new(entropy::bytes())),
         draining: AtomicBool::new(false),
