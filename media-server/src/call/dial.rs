@@ -23,6 +23,8 @@ use crate::{
     media::{LegControl, LegSeat, SeatOptions, WireSeed},
 };
 
+/// A name server that does not answer in this time has failed.
+const DNS_LIMIT: Duration = Duration::from_secs(5);
 /// Targets one attempt may ring at once.
 const MAX_TARGETS: usize = 16;
 
@@ -123,7 +125,9 @@ async fn locate(uri: &Uri) -> Result<(Transport, SocketAddr), String> {
         return Ok((transport, SocketAddr::new(ip, port)));
     }
     let name = host.to_string();
-    let found = tokio::net::lookup_host((name.as_str(), port)).await;
+    let found = tokio::net::lookup_host((name.as_str(), port));
+    let found = tokio::time::timeout(DNS_LIMIT, found).await;
+    let found = found.map_err(|_| format!("{name}: no name server answered"))?;
     let mut found = found.map_err(|e| format!("{name}: {e}"))?;
     let address = found.next().ok_or(format!("{name} has no address"))?;
     Ok((transport, address))

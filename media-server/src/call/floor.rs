@@ -357,7 +357,7 @@ pub(super) fn wish(state: &mut State, generation: u8, wish: Wish) {
     }
 }
 
-/// One line for the timeline; never the arguments.
+/// Whether it did what was asked, and one line for the timeline; never the arguments.
 fn summary(outcome: &ToolOutcome) -> (bool, String) {
     match outcome {
         ToolOutcome::Failed { why } => (false, why.clone()),
@@ -365,7 +365,8 @@ fn summary(outcome: &ToolOutcome) -> (bool, String) {
             let field = |name| value.get(name).and_then(serde_json::Value::as_str);
             let words = [field("outcome"), field("code"), field("reason")];
             let words: Vec<&str> = words.into_iter().flatten().collect();
-            (true, words.join(" "))
+            // "No table is left" is an answer; "that is not possible" is a refusal.
+            (field("outcome") != Some("refused"), words.join(" "))
         }
     }
 }
@@ -518,4 +519,18 @@ pub(super) fn voice_provider(state: &State) -> String {
 pub(super) fn stt_provider(state: &State) -> String {
     let published = state.floor.published.as_ref();
     published.map_or_else(|| "local".into(), |p| p.config.stt.provider.clone())
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_refused_booking_did_not_do_what_was_asked() {
+        let outcome = |text: &str| ToolOutcome::Ok(serde_json::from_str(text).unwrap());
+        let refused = outcome(r#"{"outcome":"refused","reason":"we are closed"}"#);
+        assert_eq!(summary(&refused), (false, "refused we are closed".into()));
+        let booked = outcome(r#"{"outcome":"booked","code":"R-1"}"#);
+        assert_eq!(summary(&booked), (true, "booked R-1".into()));
+    }
 }
