@@ -27,8 +27,13 @@ use sip_core::{dialog::DialogEvent, endpoint::NewInvite, value::Uri};
 use tokio::task::JoinHandle;
 
 use crate::{
-    agent, dialog, dossier::Dossier, hearing, leg, listener, mouth, profile::Profile,
-    services::Services, stub, wire::Wire,
+    agent, dialog,
+    dossier::Dossier,
+    hearing, leg, listener, mouth,
+    profile::Profile,
+    services::{Entry, Services},
+    stub,
+    wire::Wire,
 };
 use children::Children;
 use dial::Dialling;
@@ -180,6 +185,8 @@ impl Actor for CallActor {
     async fn pre_start(&self, me: ActorRef<Msg>, args: Args) -> Result<State, ActorProcessingErr> {
         let mut state = fresh(me, args);
         children::answer_invite(&mut state).await?;
+        // Here and not after the spawn: a call may be over before its supervisor goes on.
+        state.services().calls.enter(entry(&state));
         Ok(state)
     }
 
@@ -266,6 +273,19 @@ fn fresh(me: ActorRef<Msg>, args: Args) -> State {
         armed: None,
         me,
         args,
+    }
+}
+
+/// The call as the registry of live calls knows it.
+fn entry(state: &State) -> Entry {
+    let request = &state.args.invite.request;
+    Entry {
+        actor: state.me.clone(),
+        dossier: state.args.dossier.clone(),
+        profile: state.args.profile.name.clone(),
+        from: party(request.from().uri()),
+        to: party(request.uri()),
+        since: state.now(),
     }
 }
 

@@ -22,7 +22,7 @@ use crate::{
     dossier::Dossier,
     listener,
     profile::Profile,
-    services::{Entry, Line, Services},
+    services::{Line, Services},
     wire::Wire,
 };
 use admission::Admission;
@@ -133,14 +133,6 @@ async fn take(me: &ActorRef<Msg>, state: &mut State, invite: Invite) {
         return;
     }
     let dossier = state.services.open_dossier();
-    let entry = |actor| Entry {
-        actor,
-        dossier: dossier.clone(),
-        profile: invite.profile.name.clone(),
-        from: call::party(invite.invite.request.from().uri()),
-        to: call::party(invite.invite.request.uri()),
-        since: state.services.clock.now(),
-    };
     let args = call::Args {
         services: state.services.clone(),
         dossier: dossier.clone(),
@@ -158,7 +150,6 @@ async fn take(me: &ActorRef<Msg>, state: &mut State, invite: Invite) {
                 listener: invite.listener.clone(),
             };
             state.live.insert(actor.get_id(), (dossier.clone(), line));
-            state.services.calls.enter(entry(actor));
         }
         Err(error) => {
             tracing::error!(call_id = %dossier.call(), %error, "a call could not be started");
