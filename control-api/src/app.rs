@@ -11,7 +11,7 @@ use axum::http::Method;
 use serde_json::Value;
 use tokio::sync::watch;
 
-use crate::{auth::Access, clock::now_ms, store::Db};
+use crate::{auth::Access, clock::now_ms, envelope::Keys, store::Db};
 
 /// The office's shared state; cheap to clone.
 #[derive(Clone)]
@@ -21,6 +21,7 @@ struct Inner {
     db: Db,
     recordings: PathBuf,
     node_keys: Vec<String>,
+    envelope: Keys,
     lease: Duration,
     started_ms: i64,
     routes: RouteTable,
@@ -44,6 +45,8 @@ pub struct AppParts {
     pub recordings: PathBuf,
     /// Keys of switches.
     pub node_keys: Vec<String>,
+    /// The keys that seal passwords.
+    pub envelope: Keys,
     /// How long a silent switch counts as alive.
     pub lease: Duration,
     /// The routes.
@@ -57,6 +60,7 @@ impl App {
             db: parts.db,
             recordings: parts.recordings,
             node_keys: parts.node_keys,
+            envelope: parts.envelope,
             lease: parts.lease,
             started_ms: now_ms(),
             routes: parts.routes,
@@ -78,6 +82,11 @@ impl App {
     /// Keys of switches.
     pub fn node_keys(&self) -> &[String] {
         &self.0.node_keys
+    }
+
+    /// The keys that seal passwords in the database.
+    pub fn envelope(&self) -> &Keys {
+        &self.0.envelope
     }
 
     /// Switches seen since this instant count as alive.

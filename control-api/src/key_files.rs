@@ -85,11 +85,9 @@ fn write_private(path: &Path, text: &str) -> Result<(), OfficeError> {
 /// The node keys in `path`, one on each line (`#` begins a comment). The file is made with one
 /// new key when it is missing.
 pub fn node_key_from_file(path: &Path) -> Result<Vec<String>, OfficeError> {
-    match write_private_key(path) {
-        Ok(()) => {}
-        Err(OfficeError::File { fault, .. }) if fault.kind() == ErrorKind::AlreadyExists => {}
-        Err(fault) => return Err(fault),
-    }
+    make_private(path, || {
+        format!("sn_{}", URL_SAFE_NO_PAD.encode(random::<32>()))
+    })?;
     let text = std::fs::read_to_string(path).map_err(OfficeError::file(path))?;
     let keys: Vec<String> = text
         .lines()
@@ -105,10 +103,14 @@ pub fn node_key_from_file(path: &Path) -> Result<Vec<String>, OfficeError> {
     Ok(keys)
 }
 
-fn write_private_key(path: &Path) -> Result<(), OfficeError> {
+/// Makes a file that only its owner can read, unless it is there.
+pub fn make_private(path: &Path, text: impl FnOnce() -> String) -> Result<(), OfficeError> {
     if path.exists() {
         return Ok(());
     }
-    let key = format!("sn_{}", URL_SAFE_NO_PAD.encode(random::<32>()));
-    write_private(path, &key)
+    match write_private(path, &text()) {
+        // Somebody else made it between the two looks.
+        Err(OfficeError::File { fault, .. }) if fault.kind() == ErrorKind::AlreadyExists => Ok(()),
+        made => made,
+    }
 }

@@ -14,6 +14,7 @@ mod clock;
 mod closed;
 mod desk;
 mod document;
+pub mod envelope;
 mod error;
 mod events;
 mod fold;

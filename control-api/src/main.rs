@@ -11,6 +11,7 @@ use clap::{Args, Parser, Subcommand};
 use control_api::{
     Office, OfficeConfig,
     auth::{Role, Scope, key},
+    envelope::{KeySource, Keys},
     node_key_from_file,
     store::Db,
 };
@@ -61,6 +62,25 @@ struct Serve {
     /// Where the first start writes the admin key.
     #[arg(long, default_value = "data/admin.key")]
     admin_key_file: PathBuf,
+    #[command(flatten)]
+    envelope: Envelope,
+}
+
+#[derive(Args)]
+struct Envelope {
+    /// Keys that seal passwords in the database, the newest first, one on each line; made when missing.
+    /// SIDETONE_ENVELOPE_KEY goes before it.
+    #[arg(long, default_value = "data/envelope.key")]
+    envelope_key_file: PathBuf,
+}
+
+impl Envelope {
+    fn source(self) -> anyhow::Result<KeySource> {
+        Ok(match settings::variable("SIDETONE_ENVELOPE_KEY") {
+            Some(text) => KeySource::Keys(Keys::read(text.expose())?),
+            None => KeySource::File(self.envelope_key_file),
+        })
+    }
 }
 
 #[derive(Subcommand)]
@@ -128,6 +148,7 @@ async fn serve(args: Serve) -> anyhow::Result<()> {
         listen: args.listen,
         node_keys: node_key_from_file(&args.node_key_file)?,
         admin_key_file: args.admin_key_file,
+        envelope: args.envelope.source()?,
         ..OfficeConfig::local(args.data_dir)
     };
     let office = Office::start(config).await?;

@@ -10,6 +10,7 @@ use tokio::{net::TcpListener, task::JoinHandle};
 
 use crate::{
     app::{App, AppParts},
+    envelope::KeySource,
     key_files::{self, AdminKey},
     routes::{self, NoScope},
     store::{Db, StoreError},
@@ -32,6 +33,8 @@ pub struct OfficeConfig {
     pub node_keys: Vec<String>,
     /// Where the first admin key is written.
     pub admin_key_file: PathBuf,
+    /// The keys that seal passwords in the database.
+    pub envelope: KeySource,
     /// How long a silent switch counts as alive.
     pub lease: Duration,
     /// How long a provisional `node_lost` waits for its owner before `call.ended` is told.
@@ -47,6 +50,7 @@ impl OfficeConfig {
             listen: SocketAddr::from(([127, 0, 0, 1], 8080)),
             node_keys: Vec::new(),
             admin_key_file: data_dir.join("admin.key"),
+            envelope: KeySource::File(data_dir.join("envelope.key")),
             data_dir,
             lease: Duration::from_secs(15),
             settle: Duration::from_secs(15 * 60),
@@ -107,6 +111,7 @@ impl Office {
     /// Opens and migrates the database, writes the first admin key, binds and serves.
     pub async fn start(config: OfficeConfig) -> Result<Self, OfficeError> {
         let (router, table) = routes::table()?;
+        let envelope = config.envelope.load()?;
         let recordings = config.data_dir.join("recordings");
         let made = tokio::fs::create_dir_all(&recordings).await;
         made.map_err(OfficeError::file(&recordings))?;
@@ -122,6 +127,7 @@ impl Office {
             db,
             recordings,
             node_keys: config.node_keys,
+            envelope,
             lease: config.lease,
             routes: table,
         });

@@ -6,6 +6,7 @@ use std::{
     time::Duration,
 };
 
+use control_api::envelope::{KeySource, Keys};
 use local_speech::{Models, Pool, PoolConfig, Voices, VoicesConfig};
 use providers::{Fakes, LlmEntry, Providers, Shared};
 use ractor::{Actor, ActorRef};
@@ -110,7 +111,7 @@ pub async fn start(options: Options) -> Result<NodeHandle, BootError> {
     let Options { settings, fakes } = options;
     let data = settings.server.data.dir.clone();
     let spool = folder(&data.join("spool"))?;
-    let (key, key_text) = node_key(&settings.server, &data)?;
+    let (key, key_text) = node_key(&data)?;
     let office = own_office(&settings.server, &key_text).await?;
     if let Some(office) = &office {
         seed(office).await?;
@@ -180,20 +181,33 @@ fn folder(path: &Path) -> Result<PathBuf, BootError> {
 
 /// The key that seals the journal and the snapshot. In production it is a credential; on pure
 /// loopback one is made in the user's state folder, never inside the data folder.
-fn node_key(server: &settings::Server, data: &Path) -> Result<(NodeKey, String), BootError> {
+fn node_key(data: &Path) -> Result<(NodeKey, String), BootError> {
     if let Some(secret) = settings::variable("SIDETONE_NODE_KEY") {
         let key = NodeKey::from_text(secret.expose())?;
         return Ok((key, secret.expose().to_owned()));
     }
-    let state = settings::state_home().unwrap_or_else(std::env::temp_dir);
-    let state = folder(&state.join("sidetone"))?;
-    let name = format!("{:016x}.key", fold(&data.to_string_lossy()));
-    let path = state.join(name);
+    let path = state_file(data, "key")?;
     let key = NodeKey::load_or_make(&path)?;
     let text =
         std::fs::read_to_string(&path).map_err(|source| BootError::Folder { path, source })?;
-    let _ = server;
     Ok((key, text.trim().to_owned()))
+}
+
+/// The keys that seal passwords in the database of the office in this process.
+fn envelope(data: &Path) -> Result<KeySource, BootError> {
+    let Some(text) = settings::variable("SIDETONE_ENVELOPE_KEY") else {
+        return Ok(KeySource::File(state_file(data, "envelope.key")?));
+    };
+    let keys = Keys::read(text.expose());
+    let keys = keys.map_err(|fault| BootError::Other(format!("SIDETONE_ENVELOPE_KEY: {fault}")))?;
+    Ok(KeySource::Keys(keys))
+}
+
+/// A file in the user's state folder that belongs to one data folder.
+fn state_file(data: &Path, ending: &str) -> Result<PathBuf, BootError> {
+    let state = settings::state_home().unwrap_or_else(std::env::temp_dir);
+    let state = folder(&state.join("sidetone"))?;
+    Ok(state.join(format!("{:016x}.{ending}", fold(&data.to_string_lossy()))))
 }
 
 /// One key file per data folder (FNV-1a over its path; only a file name, nothing secret).
@@ -216,6 +230,7 @@ async fn own_office(
         data_dir: server.data.dir.clone(),
         node_keys: vec![bearer(key)],
         admin_key_file: server.data.admin_key_file.clone(),
+        envelope: envelope(&server.data.dir)?,
         ..control_api::OfficeConfig::local(&server.data.dir)
     };
     Ok(Some(control_api::Office::start(config).await?))
