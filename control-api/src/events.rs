@@ -27,6 +27,8 @@ pub fn name(kind: &FactKind) -> &'static str {
         FactKind::RecordingStarted { .. } => "recording.started",
         FactKind::RecordingReady { .. } => "recording.captured",
         FactKind::Media(_) => "call.quality",
+        FactKind::Held => "call.held",
+        FactKind::Resumed => "call.resumed",
         FactKind::Bridged { .. } => "call.bridged",
         FactKind::Logged { .. } => "call.logged",
         FactKind::Ended(_) => ENDED,

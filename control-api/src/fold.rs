@@ -356,6 +356,8 @@ impl CallMetrics {
             | FactKind::AgentStarted { .. }
             | FactKind::RecordingStarted { .. }
             | FactKind::RecordingReady { .. }
+            | FactKind::Held
+            | FactKind::Resumed
             | FactKind::Bridged { .. }
             | FactKind::Logged { .. }
             | FactKind::Ended(_) => {}

@@ -43,6 +43,18 @@ pub enum EndReason {
     Capacity,
     /// The signalling connection was lost and the far side could not be reached.
     TransportFailed,
+    /// The session timer ran out: the far side was gone (RFC 4028).
+    SessionExpired,
+    /// The far side wanted credentials that we do not have (401, 407).
+    AuthFailed,
+    /// The far side does not let us call there (403).
+    Forbidden,
+    /// Nobody has that number or address (404, 410, 484, 604).
+    NotFound,
+    /// The far side cannot be reached at this time (480).
+    Unavailable,
+    /// Something beyond the far side's first hop failed (5xx).
+    Upstream,
     /// The bridged leg ended the call.
     BridgeEnded,
     /// The switch died during the call.
@@ -74,6 +86,12 @@ impl EndReason {
         Self::AgentFailed,
         Self::Capacity,
         Self::TransportFailed,
+        Self::SessionExpired,
+        Self::AuthFailed,
+        Self::Forbidden,
+        Self::NotFound,
+        Self::Unavailable,
+        Self::Upstream,
         Self::BridgeEnded,
         Self::NodeLost,
         Self::NodeDrained,
@@ -101,6 +119,12 @@ impl EndReason {
             Self::AgentFailed => "agent_failed",
             Self::Capacity => "capacity",
             Self::TransportFailed => "transport_failed",
+            Self::SessionExpired => "session_expired",
+            Self::AuthFailed => "auth_failed",
+            Self::Forbidden => "forbidden",
+            Self::NotFound => "not_found",
+            Self::Unavailable => "unavailable",
+            Self::Upstream => "upstream",
             Self::BridgeEnded => "bridge_ended",
             Self::NodeLost => "node_lost",
             Self::NodeDrained => "node_drained",

@@ -182,6 +182,10 @@ pub enum FactKind {
     },
     /// How the sound was.
     Media(MediaStats),
+    /// The far side holds the call: nobody talks with anybody.
+    Held,
+    /// The far side has taken the call off hold.
+    Resumed,
     /// A bridge to another leg was made.
     Bridged {
         /// The target as the dialplan names it.
@@ -257,6 +261,8 @@ impl FactKind {
             Self::RecordingStarted { .. } => "recording_started",
             Self::RecordingReady { .. } => "recording_ready",
             Self::Media(_) => "media",
+            Self::Held => "held",
+            Self::Resumed => "resumed",
             Self::Bridged { .. } => "bridged",
             Self::Logged { .. } => "logged",
             Self::Ended(_) => "ended",

@@ -6,6 +6,7 @@
 
 pub mod agent;
 pub mod booking;
+pub mod cause;
 pub mod end_reason;
 pub mod fact;
 pub mod id;
@@ -14,6 +15,7 @@ pub mod snapshot;
 pub mod transcript;
 
 pub use agent::{AgentConfig, AgentRef, BrainConfig};
+pub use cause::FailureClass;
 pub use end_reason::EndReason;
 pub use fact::{Fact, FactKind};
 pub use id::{AgentId, BookingId, CallId, KeyId, NodeId, NumberId, RecordingId, TenantId};

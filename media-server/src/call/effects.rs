@@ -79,7 +79,7 @@ fn reject(state: &State, status: u16, reason: Option<&str>, retry_after_s: Optio
 }
 
 fn hang_up(state: &State, q850: u8) {
-    let reason = Some(Reason::q850(q850.into(), facts::q850_text(q850)));
+    let reason = Some(Reason::q850(q850.into(), model::cause::q850_text(q850)));
     children::dialog_input(state, DialogInput::Hangup { reason });
 }
 

@@ -127,21 +127,3 @@ pub(super) fn media(stats: &LegStats) -> MediaStats {
         ring_drops: stats.ring_drops,
     }
 }
-
-/// Q.850's words for the causes we send.
-pub(super) fn q850_text(cause: u8) -> &'static str {
-    match cause {
-        1 => "unallocated number",
-        16 => "normal call clearing",
-        17 => "user busy",
-        18 => "no user responding",
-        19 => "no answer",
-        21 => "call rejected",
-        31 => "normal, unspecified",
-        34 | 42 => "congestion",
-        41 => "temporary failure",
-        88 => "incompatible destination",
-        102 => "recovery on timer expiry",
-        _ => "unspecified",
-    }
-}

@@ -47,6 +47,8 @@ impl Class {
             | FactKind::Tool { .. }
             | FactKind::ProviderTrouble { .. }
             | FactKind::RecordingStarted { .. }
+            | FactKind::Held
+            | FactKind::Resumed
             | FactKind::Bridged { .. }
             | FactKind::Logged { .. } => Self::Ordinary,
         }
