@@ -6,7 +6,7 @@
 use std::{path::Path, str::FromStr, time::Duration};
 
 use sqlx::{
-    PgPool, Postgres, Sqlite, SqlitePool, Transaction,
+    Connection as _, PgPool, Postgres, Sqlite, SqlitePool, Transaction,
     postgres::{PgConnectOptions, PgPoolOptions},
     sqlite::{SqliteConnectOptions, SqliteJournalMode, SqlitePoolOptions, SqliteSynchronous},
 };
@@ -72,10 +72,7 @@ impl Db {
             // An acknowledged fact is forgotten by the switch: it must survive a power cut here.
             .synchronous(SqliteSynchronous::Full);
         let writer = open_wal(&options).await?;
-        let readers = SqlitePoolOptions::new()
-            .max_connections(READERS)
-            .acquire_timeout(ACQUIRE)
-            .connect_lazy_with(options);
+        let readers = sqlite_pool(READERS).connect_lazy_with(options);
         Ok(Self::Sqlite { writer, readers })
     }
 
@@ -195,17 +192,29 @@ fn wrap<R>(rows: Vec<R>, make: impl Fn(R) -> Row) -> Vec<Row> {
     rows.into_iter().map(make).collect()
 }
 
+/// A pool that gives out no connection with a transaction left on it. When a write fails (the disk
+/// is full, or broken), SQLite gives the transaction up by itself; the driver's own rollback then
+/// finds none to undo, and the driver believes for ever that one is open, in which no other can
+/// begin. Such a connection is closed, and the next one is good.
+fn sqlite_pool(most: u32) -> SqlitePoolOptions {
+    SqlitePoolOptions::new()
+        .max_connections(most)
+        .acquire_timeout(ACQUIRE)
+        .before_acquire(|connection, _| {
+            let good = !connection.is_in_transaction();
+            if !good {
+                tracing::warn!("a failed write left its connection unusable: opening another");
+            }
+            Box::pin(async move { Ok(good) })
+        })
+}
+
 /// Opens the writing connection. Several processes that meet on an empty file fight over the
 /// switch to WAL, for which SQLite calls no busy handler: so this asks again.
 async fn open_wal(options: &SqliteConnectOptions) -> Result<SqlitePool, StoreError> {
     let mut left = 100;
     loop {
-        let opened = SqlitePoolOptions::new()
-            .max_connections(1)
-            .acquire_timeout(ACQUIRE)
-            .connect_with(options.clone())
-            .await;
-        match opened {
+        match sqlite_pool(1).connect_with(options.clone()).await {
             Ok(pool) => return Ok(pool),
             Err(fault) if left > 0 && StoreError::is_busy(&fault) => left -= 1,
             Err(fault) => return Err(fault.into()),

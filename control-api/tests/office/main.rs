@@ -5,6 +5,7 @@ mod bookings;
 mod calls;
 mod documents;
 mod errors;
+mod full_disk;
 mod harness;
 mod idempotency;
 mod live;
