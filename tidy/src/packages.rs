@@ -22,6 +22,7 @@ pub const HOMES: &[(&str, &str)] = &[
     ("prometheus", "media-server/src/metrics.rs"),
     ("socket2", "media-server/src/wire/udp.rs"),
     ("hmac", "media-server/src/journal/seal.rs"),
+    ("md5", "crates/sip-core/src/digest.rs"),
     ("regex", "crates/call-core/src/dialplan/pattern.rs"),
 ];
 

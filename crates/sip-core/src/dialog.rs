@@ -11,6 +11,7 @@ mod event;
 mod far_invite;
 mod far_request;
 mod id;
+mod near_auth;
 mod near_invite;
 mod near_request;
 mod resume;
@@ -27,6 +28,7 @@ pub use event::{DialogEffect, DialogEvent, DialogInput, EndCause, Ended, EndedBy
 pub use id::DialogId;
 pub use seed::{DialogSeed, FinishedTransaction, OpenKind, OpenTransaction, Role, Stage};
 
+use crate::digest::Asker;
 use crate::endpoint::NewInvite;
 use crate::flow::Flow;
 use crate::message::{Message, Request};
@@ -69,6 +71,8 @@ pub struct Dialog {
     near_invites: Vec<NearInvite>,
     near_requests: Vec<NearRequest>,
     wishes: Wishes,
+    /// Answers the challenges of the far side, when we have a login there.
+    asker: Option<Asker>,
     effects: VecDeque<DialogEffect>,
     finished: bool,
     now: Duration,
@@ -171,6 +175,7 @@ impl Dialog {
     ) -> Self {
         let session = Session::new(config.media.clone(), tokens.session_id());
         Self {
+            asker: config.login.clone().map(Asker::new),
             config,
             tokens,
             ties,

@@ -26,6 +26,7 @@
 
 mod answer;
 pub mod dialog;
+pub mod digest;
 pub mod endpoint;
 pub mod flow;
 pub mod framing;

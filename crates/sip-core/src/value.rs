@@ -3,6 +3,7 @@
 //! Every value remembers the bytes it was read from and prints them unchanged: a Record-Route, a display name or a
 //! parameter that we do not understand leaves as it came.
 
+pub mod challenge;
 pub mod cseq;
 pub mod host;
 pub mod name_addr;
@@ -12,6 +13,7 @@ pub(crate) mod scan;
 pub mod uri;
 pub mod via;
 
+pub use challenge::Challenge;
 pub use cseq::CSeq;
 pub use host::Host;
 pub use name_addr::NameAddr;

@@ -3,6 +3,7 @@
 use std::time::Duration;
 
 use crate::answer::Style;
+use crate::digest::Login;
 use crate::flow::{Flow, Transport};
 use crate::offer_answer::{MediaAddress, MediaPolicy};
 use crate::timers::Timers;
@@ -25,6 +26,8 @@ pub struct DialogConfig {
     pub force_rport: bool,
     /// Where our in-dialog requests go.
     pub next_hop: NextHop,
+    /// Who we are at the far side: answers its 401 and 407, for every request of ours in the dialog.
+    pub login: Option<Login>,
 }
 
 impl DialogConfig {
@@ -38,6 +41,7 @@ impl DialogConfig {
             timers: Timers::default(),
             force_rport: false,
             next_hop: NextHop::WhenRoutable,
+            login: None,
         }
     }
 

@@ -7,6 +7,7 @@ use bytes::Bytes;
 use super::ties::{Ties, via};
 use super::{Dialog, DialogEvent, EndCause, Ended, EndedBy, OutboundCall, Phase};
 use crate::answer;
+use crate::digest::Answered;
 use crate::flow::Flow;
 use crate::message::{Draft, Method, Response};
 use crate::offer_answer::{AgreedMedia, Direction, MediaAddress};
@@ -29,6 +30,8 @@ pub(super) struct NearInvite {
     acks: Vec<Ack>,
     /// The response being handled.
     current: Option<Response>,
+    /// The challenges answered for this INVITE so far.
+    pub(super) answered: Answered,
 }
 
 #[derive(Debug)]
@@ -53,6 +56,8 @@ pub(super) enum Kind {
         direction: Direction,
         media: Option<MediaAddress>,
     },
+    /// Challenged; another INVITE went out in its place.
+    Superseded,
 }
 
 /// CANCEL may only go after a provisional response (§9.1).
@@ -75,7 +80,7 @@ pub(super) fn to_of(call: &OutboundCall) -> Bytes {
 }
 
 impl NearInvite {
-    fn new(
+    pub(super) fn new(
         dialog: &Dialog,
         (branch, cseq): (Bytes, u32),
         flow: Flow,
@@ -92,6 +97,7 @@ impl NearInvite {
             kind,
             acks: Vec::new(),
             current: None,
+            answered: Answered::default(),
         }
     }
 
@@ -116,6 +122,7 @@ impl NearInvite {
             },
             acks: Vec::new(),
             current: None,
+            answered: Answered::default(),
         }
     }
 }
@@ -196,6 +203,7 @@ impl Dialog {
         draft.header("Contact", self.ties.contact(&self.config));
         draft.header("Allow", answer::ALLOW);
         let request = draft.finish_with("application/sdp", &sdp);
+        let request = self.signed(&Method::Invite, request);
         let flow = self.ties.next_hop(self.config.next_hop);
         let kind = Kind::Reoffer { direction, media };
         let near = NearInvite::new(self, (branch, cseq), flow, request, kind);
@@ -398,7 +406,10 @@ impl Dialog {
             return;
         };
         let branch = self.tokens.branch();
-        let draft = ties.request(&Method::Ack, cseq, &branch, &self.config);
+        let mut draft = ties.request(&Method::Ack, cseq, &branch, &self.config);
+        if let Some(near) = self.near_invites.get(at) {
+            self.sign_ack(&near.request, &mut draft);
+        }
         let bytes = if sdp.is_empty() {
             draft.finish(b"")
         } else {
@@ -449,11 +460,18 @@ impl Dialog {
 
     /// A final refusal, or none at all.
     fn invite_failed(&mut self, at: usize, status: u16, response: Option<&Response>) {
+        let mut why = None;
+        match response.map(|response| self.invite_challenged(at, response)) {
+            Some(Ok(true)) => return,
+            Some(Err(reason)) => why = Some(reason),
+            Some(Ok(false)) | None => {}
+        }
         let Some(near) = self.near_invites.get(at) else {
             return;
         };
         match &near.kind {
-            Kind::Call { .. } => self.call_refused(status, response),
+            Kind::Call { .. } => self.call_refused(status, response, why),
+            Kind::Superseded => {}
             Kind::Reoffer { direction, media } => {
                 let again = (*direction, *media);
                 self.session.withdraw();
@@ -471,10 +489,10 @@ impl Dialog {
         }
     }
 
-    fn call_refused(&mut self, status: u16, response: Option<&Response>) {
+    fn call_refused(&mut self, status: u16, response: Option<&Response>, why: Option<Reason>) {
         let ended = match response {
             Some(response) => Ended {
-                reason: super::far_request::reason_of(response.headers()),
+                reason: why.or_else(|| super::far_request::reason_of(response.headers())),
                 response: Some(response.clone()),
                 ..Ended::new(EndedBy::Remote, EndCause::Refused(status))
             },

@@ -3,6 +3,7 @@
 use bytes::Bytes;
 
 use super::{Dialog, DialogEvent, MAX_NEAR_REQUESTS, Phase};
+use crate::digest::Answered;
 use crate::flow::Flow;
 use crate::message::{Method, Response};
 use crate::transaction::{ClientEffect, ClientInput, ClientTransaction};
@@ -17,20 +18,63 @@ pub(super) struct NearRequest {
     pub(super) tx: ClientTransaction,
     /// The status last handed in.
     pub(super) status: u16,
+    request: Bytes,
+    /// The last 401 or 407.
+    challenge: Option<Box<Response>>,
+    answered: Answered,
 }
 
 impl Dialog {
     /// Starts a client transaction for a request of this dialog.
     pub(super) fn submit(&mut self, method: Method, branch: Bytes, flow: Flow, request: Bytes) {
+        let request = self.signed(&method, request);
+        self.submit_as(method, branch, flow, request, Answered::default());
+    }
+
+    fn submit_as(
+        &mut self,
+        method: Method,
+        branch: Bytes,
+        flow: Flow,
+        request: Bytes,
+        answered: Answered,
+    ) {
         let reliable = flow.transport.is_reliable();
-        let tx = ClientTransaction::new(self.now, self.config.timers, reliable, request);
+        let timers = self.config.timers;
+        let tx = ClientTransaction::new(self.now, timers, reliable, request.clone());
         self.near_requests.push(NearRequest {
             branch,
             method,
             flow,
             tx,
             status: 0,
+            request,
+            challenge: None,
+            answered,
         });
+    }
+
+    /// A challenged request goes out again; false when it does not.
+    fn submit_again(&mut self, branch: &[u8]) -> bool {
+        let challenged = |near: &&mut NearRequest| near.branch == branch;
+        let Some(near) = self.near_requests.iter_mut().find(challenged) else {
+            return false;
+        };
+        // §22.1: a CANCEL cannot be sent again.
+        let challenge = near
+            .challenge
+            .take()
+            .filter(|_| near.method != Method::Cancel);
+        let Some(challenge) = challenge else {
+            return false;
+        };
+        let mut answered = std::mem::take(&mut near.answered);
+        let (method, flow, request) = (near.method.clone(), near.flow, near.request.clone());
+        let Ok(Some(again)) = self.again(&request, &challenge, &mut answered) else {
+            return false;
+        };
+        self.submit_as(method, again.branch, flow, again.request, answered);
+        true
     }
 
     /// BYE (§15.1.1). The session counts as over when it is sent.
@@ -77,6 +121,8 @@ impl Dialog {
             |near: &&mut NearRequest| near.branch == branch && near.method == *response.method();
         if let Some(near) = self.near_requests.iter_mut().find(ours) {
             near.status = response.status();
+            let challenge = matches!(near.status, 401 | 407);
+            near.challenge = challenge.then(|| Box::new(response.clone()));
             let input = ClientInput::Response {
                 status: response.status(),
                 to: response.to().raw().clone(),
@@ -90,14 +136,19 @@ impl Dialog {
         let mut wanted = Vec::new();
         for near in &mut self.near_requests {
             while let Some(effect) = near.tx.poll_effect() {
-                wanted.push((near.flow, near.method.clone(), near.status, effect));
+                let branch = near.branch.clone();
+                wanted.push((near.flow, near.method.clone(), near.status, branch, effect));
             }
         }
         let mut moved = !wanted.is_empty();
-        for (flow, method, status, effect) in wanted {
+        for (flow, method, status, branch, effect) in wanted {
             match effect {
                 ClientEffect::Send(bytes) => self.send(flow, bytes),
-                ClientEffect::PassUp if status >= 200 => self.request_done(&method, status),
+                ClientEffect::PassUp if status >= 200 => {
+                    if !self.submit_again(&branch) {
+                        self.request_done(&method, status);
+                    }
+                }
                 ClientEffect::TimedOut => self.request_done(&method, 408),
                 ClientEffect::TransportFailed => self.request_done(&method, 503),
                 ClientEffect::PassUp | ClientEffect::Terminated => {}

@@ -6,7 +6,7 @@ use bytes::Bytes;
 
 use super::far_invite::{Accepted, FarInvite};
 use super::far_request::FarRequest;
-use super::near_invite::NearInvite;
+use super::near_invite::{Kind, NearInvite};
 use super::ties::Ties;
 use super::{
     Dialog, DialogConfig, DialogSeed, FinishedTransaction, OpenKind, OpenTransaction, Phase,
@@ -44,7 +44,11 @@ impl Dialog {
     fn open_invite_bytes(&self) -> Option<Bytes> {
         match &self.phase {
             Phase::Invited { invite, .. } => Some(invite.to_bytes()),
-            Phase::Calling { .. } => self.near_invites.first().map(|near| near.request.clone()),
+            Phase::Calling { .. } => {
+                let call = |near: &&NearInvite| matches!(near.kind, Kind::Call { .. });
+                let near = self.near_invites.iter().find(call);
+                near.map(|near| near.request.clone())
+            }
             Phase::Confirmed | Phase::Ended => None,
         }
     }
