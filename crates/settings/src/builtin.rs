@@ -30,6 +30,26 @@ pub(crate) fn dialplans() -> Vec<SourceFile> {
     ]
 }
 
+/// The carriers the product knows.
+pub(crate) fn carriers() -> Vec<SourceFile> {
+    macro_rules! shipped {
+        ($($name:literal),*) => { vec![$(file(
+            concat!("built-in sip-profiles/carriers/", $name, ".toml"),
+            include_str!(concat!("../../../sip-profiles/carriers/", $name, ".toml")),
+        )),*] };
+    }
+    shipped![
+        "bandwidth",
+        "flowroute",
+        "signalwire",
+        "telnyx",
+        "twilio",
+        "voipms",
+        "vonage",
+        "whatsapp"
+    ]
+}
+
 fn file(name: &str, text: &str) -> SourceFile {
     SourceFile {
         name: name.to_owned(),

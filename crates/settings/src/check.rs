@@ -1,5 +1,7 @@
 //! Checks across files: what each file alone cannot know.
 
+pub(crate) mod outbound;
+
 use std::collections::BTreeMap;
 use std::net::SocketAddr;
 
@@ -36,6 +38,9 @@ pub(crate) fn together(
     }
     sockets(server, profiles, faults);
     trunks(profiles, faults);
+    if let Some(server) = server {
+        outbound::policy(server, profiles, faults);
+    }
 }
 
 fn control(server: &Read<Server>, faults: &mut Vec<Fault>) {
@@ -233,6 +238,9 @@ fn trunks(profiles: &[Read<Profile>], faults: &mut Vec<Fault>) {
                 faults.push(profile.document.fault(&format!("{pointer}/name"), message));
             }
             for (nth, source) in trunk.sources.iter().enumerate() {
+                if outbound::is_told_apart(trunk) {
+                    continue;
+                }
                 if let Some(other) = sources.insert(*source, &trunk.name) {
                     let message = format!("{source} belongs to trunk `{other}` already");
                     faults.push(

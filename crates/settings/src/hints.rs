@@ -36,7 +36,7 @@ pub(crate) const SERVER: [Hint; 10] = [
 ];
 
 /// Hints for profiles.
-pub(crate) const PROFILE: [Hint; 46] = [
+pub(crate) const PROFILE: [Hint; 44] = [
     Hint::renamed(
         "sip-ip",
         "FreeSWITCH's sip-ip and sip-port are `listen = [\"udp://127.0.0.1:5060\"]`",
@@ -141,21 +141,22 @@ pub(crate) const PROFILE: [Hint; 46] = [
     ),
     Hint::later("session-timeout", "it will be called session_timer"),
     Hint::later("enable-timer", "it will be called session_timer"),
-    Hint::later("identity_out", "the caller's number goes out in From"),
-    Hint::later("caller-id-type", "it will be called identity_out"),
+    Hint::renamed(
+        "caller-id-type",
+        "FreeSWITCH's caller-id-type is `identity_out`",
+    ),
     Hint::later("tls", "put `tls://` sockets aside until then"),
     Hint::later("password", "today trunks are known by their sources"),
     Hint::later("username", "today trunks are known by their sources"),
     Hint::later("register", "today trunks are known by their sources"),
     Hint::later("realm", "today trunks are known by their sources"),
-    Hint::later("carrier", "write the trunk out for now"),
     Hint::later("sip-trace", "it is planned"),
     Hint::later("sip-capture", "it is planned"),
     Hint::later("jitter", "the jitter buffer adapts by itself"),
 ];
 
 /// String formats of the server file and the profiles.
-pub(crate) const FORMATS: [FormatCheck; 10] = [
+pub(crate) const FORMATS: [FormatCheck; 15] = [
     (length::FORMAT, length::check),
     ("socket-addr", check_socket),
     ("http-url", check_url),
@@ -166,6 +167,11 @@ pub(crate) const FORMATS: [FormatCheck; 10] = [
     ("cidr", |text| text.parse::<Cidr>().map(|_| ())),
     ("port-range", |text| text.parse::<PortRange>().map(|_| ())),
     ("host-port", check_host),
+    ("country", check_country),
+    ("prefix", call_core::dialing::check_prefix),
+    ("e164", check_e164),
+    ("emergency", check_emergency),
+    ("number-template", call_core::trunk::check_template),
 ];
 
 fn good(good: bool, expected: &str) -> Result<(), Complaint> {
@@ -230,5 +236,31 @@ fn check_host(text: &str) -> Result<(), Complaint> {
     good(
         named,
         "expected a host such as \"sip.example.com\" or \"203.0.113.9:5060\"",
+    )
+}
+
+fn check_country(text: &str) -> Result<(), Complaint> {
+    if call_core::country::by_code(text).is_some() {
+        return Ok(());
+    }
+    let known: Vec<&str> = call_core::country::codes().collect();
+    Err(Complaint {
+        message: "expected a country such as \"FR\"".to_owned(),
+        hint: Some(format!("known are {}", known.join(", "))),
+    })
+}
+
+fn check_e164(text: &str) -> Result<(), Complaint> {
+    good(
+        call_core::dialplan::e164(text).as_deref() == Some(text),
+        "expected a number such as \"+33100000001\"",
+    )
+}
+
+fn check_emergency(text: &str) -> Result<(), Complaint> {
+    let route = text.strip_prefix("route:");
+    good(
+        text == "reject" || route.is_some_and(|trunk| !trunk.is_empty()),
+        "expected \"reject\" or \"route:TRUNK\"",
     )
 }

@@ -6,6 +6,7 @@
 
 mod address;
 mod builtin;
+mod carrier;
 mod check;
 mod environment;
 mod faults;
@@ -24,6 +25,7 @@ use call_core::dialplan::Dialplans;
 use call_core::document::Fault;
 
 pub use address::{Cidr, Listen, PortRange, Transport};
+pub use carrier::{Carrier, IdentityIn, IdentityOut, Numbers, Outbound, Pace};
 pub use environment::{state_home, variable};
 pub use faults::Faults;
 pub use live::Live;
@@ -42,6 +44,8 @@ pub struct Settings {
     pub server: Server,
     /// `sip-profiles/*.toml`, in the order of their names.
     pub profiles: Vec<Profile>,
+    /// `sip-profiles/carriers/*.toml` and those the product ships.
+    pub carriers: Vec<Carrier>,
     /// `dialplans/*.toml`.
     pub dialplans: Arc<Dialplans>,
     /// What runs but is probably not meant.

@@ -8,8 +8,8 @@ use call_core::dialplan::Dialplans;
 use call_core::document::{Document, Fault, MAX_FILE_BYTES, Severity, SourceFile, Value};
 
 use crate::check::{self, Read};
-use crate::schemas::{profile_shape, server_shape};
-use crate::{Faults, Known, Profile, Server, Settings, builtin, environment};
+use crate::schemas::{carrier_shape, profile_shape, server_shape};
+use crate::{Carrier, Faults, Known, Profile, Server, Settings, builtin, environment};
 
 /// Secrets of the server file, by pointer.
 const SECRETS: [&str; 2] = ["/control/key", "/llm/key"];
@@ -71,13 +71,14 @@ impl Load<'_> {
             "sip-profiles",
             builtin::profiles,
         );
+        let carriers = self.carriers(&profiles);
         let names: Vec<String> = profiles
             .iter()
             .map(|source| profile_name(&source.name))
             .collect();
         let profiles: Vec<Read<Profile>> = profiles
             .into_iter()
-            .filter_map(|source| self.profile(source))
+            .filter_map(|source| self.profile(source, &carriers))
             .collect();
         let dialplans = self.sources(
             &document,
@@ -99,6 +100,7 @@ impl Load<'_> {
         Some(Settings {
             server: server?.value,
             profiles: profiles.into_iter().map(|read| read.value).collect(),
+            carriers,
             dialplans: Arc::new(dialplans?),
             warnings: Vec::new(),
             files: Vec::new(),
@@ -150,7 +152,38 @@ impl Load<'_> {
         Some(server)
     }
 
-    fn profile(&mut self, source: SourceFile) -> Option<Read<Profile>> {
+    /// Carriers beside the profiles go before those of the same name that the product ships.
+    fn carriers(&mut self, profiles: &[SourceFile]) -> Vec<Carrier> {
+        let beside = profiles.first().and_then(|first| {
+            let folder = Path::new(&first.name).parent()?.join("carriers");
+            folder.is_dir().then_some(folder)
+        });
+        let mut sources = builtin::carriers();
+        for file in beside.map_or(Vec::new(), |folder| toml_files(&folder).unwrap_or_default()) {
+            if let Some(source) = self.read(&file) {
+                sources.retain(|shipped| profile_name(&shipped.name) != profile_name(&source.name));
+                sources.push(source);
+            }
+        }
+        sources
+            .into_iter()
+            .filter_map(|source| self.carrier(source))
+            .collect()
+    }
+
+    fn carrier(&mut self, source: SourceFile) -> Option<Carrier> {
+        let name = profile_name(&source.name);
+        let before = self.faults.len();
+        let document = Document::parse(source, &mut self.faults);
+        let clean = carrier_shape().check(&document, &mut self.faults);
+        if !clean || self.faults.len() > before {
+            return None;
+        }
+        let carrier: Carrier = document.read(&mut self.faults)?;
+        Some(Carrier { name, ..carrier })
+    }
+
+    fn profile(&mut self, source: SourceFile, carriers: &[Carrier]) -> Option<Read<Profile>> {
         let name = profile_name(&source.name);
         let mut own = Vec::new();
         let document = Document::parse(source, &mut own);
@@ -162,6 +195,7 @@ impl Load<'_> {
         }
         let mut value: Profile = document.read(&mut self.faults)?;
         value.name = name;
+        check::outbound::complete(&document, &mut value, carriers, &mut self.faults);
         Some(Read { document, value })
     }
 

@@ -1,13 +1,15 @@
 //! `sip-profiles/*.toml`: one SIP identity of the node – sockets, context, who may call, media.
 
+use std::collections::BTreeMap;
 use std::net::IpAddr;
 use std::time::Duration;
 
 use call_core::length::Length;
 use schemars::JsonSchema;
-use serde::{Deserialize, Deserializer};
+use serde::Deserialize;
 
-use crate::{Cidr, Listen, PortRange};
+use crate::carrier::optional_length;
+use crate::{Cidr, IdentityIn, IdentityOut, Listen, Numbers, Pace, PortRange};
 
 /// A profile. Its name is the file's.
 #[derive(Debug, Clone, Deserialize, JsonSchema)]
@@ -51,6 +53,8 @@ pub struct Profile {
     /// Admission.
     #[serde(default)]
     pub limits: ProfileLimits,
+    /// How our caller is named to trunks that say nothing else.
+    pub identity_out: Option<IdentityOut>,
     /// Carriers and other known peers.
     #[serde(default, rename = "trunk")]
     pub trunks: Vec<Trunk>,
@@ -157,6 +161,36 @@ pub struct Trunk {
     #[serde(default, deserialize_with = "optional_length")]
     #[schemars(with = "Option<Length>")]
     pub ping: Option<Duration>,
+    /// A carrier of `sip-profiles/carriers`: gives what is not said here.
+    pub carrier: Option<String>,
+    /// The slug of the tenant it belongs to; without one it is the operator's, for every number.
+    pub tenant: Option<String>,
+    /// Hosts one of which its calls must name in their Request-URI.
+    #[serde(default)]
+    pub hosts: Vec<String>,
+    /// Headers its calls must carry: `{ X-Twilio-AccountSid = "AC…" }`.
+    #[serde(default)]
+    pub headers: BTreeMap<String, String>,
+    /// ISO 3166 code of its country: national numbers and emergency numbers.
+    #[schemars(extend("format" = "country"))]
+    pub country: Option<String>,
+    /// How it writes numbers.
+    pub numbers: Option<Numbers>,
+    /// Which header names the caller; the first that is there counts.
+    pub identity_in: Option<Vec<IdentityIn>>,
+    /// How our caller is named to it.
+    pub identity_out: Option<IdentityOut>,
+    /// Our number as caller, where a call brings none that may be shown.
+    #[schemars(extend("format" = "e164"))]
+    pub caller: Option<String>,
+    /// Lower is tried first.
+    #[serde(default)]
+    pub priority: u16,
+    /// Its share among trunks of the same priority.
+    #[serde(default = "ten")]
+    pub weight: u16,
+    /// How fast and how many calls it takes from us.
+    pub pace: Option<Pace>,
 }
 
 impl Default for RtpFields {
@@ -212,12 +246,10 @@ impl Profile {
     }
 }
 
-fn g711() -> Vec<String> {
-    vec!["PCMA".to_owned(), "PCMU".to_owned()]
+fn ten() -> u16 {
+    10
 }
 
-fn optional_length<'de, D: Deserializer<'de>>(
-    deserializer: D,
-) -> Result<Option<Duration>, D::Error> {
-    Ok(Option::<Length>::deserialize(deserializer)?.map(|length| length.0))
+fn g711() -> Vec<String> {
+    vec!["PCMA".to_owned(), "PCMU".to_owned()]
 }

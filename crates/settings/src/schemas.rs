@@ -5,13 +5,14 @@ use schemars::generate::SchemaSettings;
 use schemars::{JsonSchema, Schema};
 
 use crate::hints::{FORMATS, PROFILE, SERVER};
-use crate::{Profile, Server};
+use crate::{Carrier, Profile, Server};
 
 /// File name and schema of everything an operator edits. Committed in `crates/settings/schemas`.
 pub fn schemas() -> Vec<(&'static str, serde_json::Value)> {
     vec![
         ("sidetone.schema.json", schema::<Server>().to_value()),
         ("sip-profile.schema.json", schema::<Profile>().to_value()),
+        ("carrier.schema.json", schema::<Carrier>().to_value()),
         (
             "dialplan.schema.json",
             call_core::dialplan::schema().to_value(),
@@ -25,6 +26,10 @@ pub(crate) fn server_shape() -> Shape {
 
 pub(crate) fn profile_shape() -> Shape {
     Shape::new(schema::<Profile>(), &PROFILE, &FORMATS)
+}
+
+pub(crate) fn carrier_shape() -> Shape {
+    Shape::new(schema::<Carrier>(), &PROFILE, &FORMATS)
 }
 
 fn schema<T: JsonSchema>() -> Schema {

@@ -9,7 +9,7 @@ use call_core::length::Length;
 use schemars::JsonSchema;
 use serde::{Deserialize, Deserializer};
 
-use crate::Secret;
+use crate::{Outbound, Secret};
 
 /// The server file.
 #[derive(Debug, Clone, Deserialize, JsonSchema)]
@@ -44,6 +44,8 @@ pub struct Server {
     pub limits: Limits,
     /// The journal on disk.
     pub journal: Journal,
+    /// What the node's own dialplans may call.
+    pub outbound: Outbound,
     /// Only for measurements.
     pub loadtest: Loadtest,
 }
@@ -228,6 +230,7 @@ impl Default for Server {
             media: Media::default(),
             limits: Limits::default(),
             journal: Journal::default(),
+            outbound: Outbound::default(),
             loadtest: Loadtest::default(),
         }
     }

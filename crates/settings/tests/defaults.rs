@@ -157,3 +157,48 @@ fn the_most_specific_trunk_takes_a_source() {
     assert_eq!(of("10.1.0.1"), Some("narrow"));
     assert_eq!(of("11.0.0.1"), None);
 }
+
+#[test]
+fn a_trunk_takes_from_its_carrier_what_it_does_not_say() {
+    let dir = tempfile::tempdir().unwrap();
+    std::fs::create_dir(dir.path().join("sip-profiles")).unwrap();
+    let profile = "listen = [\"udp://127.0.0.1:5080\"]\ncontext = \"public\"\n\
+        [[trunk]]\nname = \"one\"\ncarrier = \"twilio\"\nheaders = { X-Twilio-AccountSid = \"AC1\" }\n\
+        [[trunk]]\nname = \"two\"\ncarrier = \"flowroute\"\nsources = [\"192.0.2.40/32\"]\ncountry = \"US\"\n\
+        numbers = { out = \"e164\", template = \"12345678*{number}\" }\n";
+    std::fs::write(dir.path().join("sip-profiles/external.toml"), profile).unwrap();
+    let config = dir.path().join("sidetone.toml");
+    std::fs::write(&config, "").unwrap();
+    let known = Known {
+        codecs: &["PCMU", "PCMA"],
+    };
+    let settings =
+        load_with(Some(&config), &BTreeMap::new(), &known).unwrap_or_else(|f| panic!("{f}"));
+    let trunks = &settings.profiles[0].trunks;
+    assert!(trunks[0].sources[0].contains("54.172.60.1".parse().unwrap()));
+    assert_eq!(
+        trunks[0].pace.as_ref().map(|pace| pace.cps),
+        Some(1),
+        "one call a second"
+    );
+    assert_eq!(trunks[0].ping, None, "nobody to ask");
+    let plan = trunks[1].number_plan();
+    assert_eq!(plan.written("+12065550100"), "12345678*12065550100");
+    assert_eq!(trunks[1].identity_out, Some(settings::IdentityOut::Pai));
+    assert!(
+        settings
+            .warnings
+            .iter()
+            .any(|w| w.message.contains("flowroute")),
+        "{:?}",
+        settings.warnings
+    );
+    assert!(
+        !settings
+            .warnings
+            .iter()
+            .any(|w| w.message.contains("twilio")),
+        "told apart by account"
+    );
+    assert!(settings.carriers.len() >= 8);
+}

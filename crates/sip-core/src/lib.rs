@@ -30,6 +30,7 @@ pub mod digest;
 pub mod endpoint;
 pub mod flow;
 pub mod framing;
+pub mod identity;
 pub mod message;
 pub mod offer_answer;
 pub mod sdp;
