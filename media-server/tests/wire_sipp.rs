@@ -566,15 +566,15 @@ async fn t10_a_caller_who_interrupts_is_heard_and_the_agent_falls_silent() {
 
     let heard = caller.heard();
     let meanwhile = |h: &&talker::Heard| h.voiced && h.at > began && h.at < began + length;
-    let last = heard.iter().filter(meanwhile).map(|h| h.at - began).max();
-    let last = last.unwrap_or_default();
-    println!("outbound speech stopped {last:?} after the caller began, of {length:?}");
+    let stopped = heard.iter().filter(meanwhile).map(|h| h.at - began).max();
+    let stopped = stopped.unwrap_or_default();
+    println!("outbound speech stopped {stopped:?} after the caller began, of {length:?}");
     let office = site.office();
     let call = record(&office, &id).await;
     let agent = office.said(&call, "agent").await;
     assert!(
-        last < length / 2,
-        "it talked all the while: {last:?} of {length:?}, {agent:#?}"
+        stopped < length / 2,
+        "it talked all the while: {stopped:?} of {length:?}, {agent:#?}"
     );
     holds(&call, "agent_hangup", s(9), s(40));
     let cut = agent.iter().find(|segment| segment["interrupted"] == true);
@@ -585,7 +585,14 @@ async fn t10_a_caller_who_interrupts_is_heard_and_the_agent_falls_silent() {
     assert!(!part.is_empty(), "1.5 s of it were heard: {cut:#}");
     let part = |field: &str| cut[field].as_u64().unwrap();
     assert!(part("samples_sent") < part("samples_total"), "{cut:#}");
-    assert_eq!(office.facts(&call, "interrupted").await.len(), 1);
+    let interrupted = office.facts(&call, "interrupted").await;
+    assert_eq!(interrupted.len(), 1);
+    let yielded = ms(interrupted[0]["yield_ms"].as_u64().unwrap());
+    println!("the record says {yielded:?}");
+    assert!(
+        yielded >= ms(60) && yielded.abs_diff(stopped) <= ms(70),
+        "the record says {yielded:?}, the caller's socket {stopped:?}"
+    );
     let last = agent.last().unwrap();
     assert_eq!(last["text"], "Thank you for calling. Goodbye!");
     assert_eq!(

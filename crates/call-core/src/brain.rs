@@ -162,8 +162,11 @@ pub struct PlayoutReport {
 pub enum PlayoutKind {
     /// Its first sample was sent.
     Started,
-    /// The reflex paused it.
-    Paused,
+    /// It stands still.
+    Paused {
+        /// Where the reflex heard the caller begin, call time; none when somebody else asked for it.
+        onset_ms: Option<u64>,
+    },
     /// It went on at the exact sample.
     Resumed,
     /// It was cut; `samples_sent` is final.

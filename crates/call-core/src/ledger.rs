@@ -152,9 +152,9 @@ impl Ledger {
         }
         match report.kind {
             PlayoutKind::Started => self.sent(id, report.samples_sent, report.at_ms),
-            PlayoutKind::Paused => {
+            PlayoutKind::Paused { onset_ms } => {
                 self.position(id, report.samples_sent, report.at_ms);
-                self.with(id, |entry| entry.pause(report.at_ms));
+                self.with(id, |entry| entry.pause(report.at_ms, onset_ms));
             }
             PlayoutKind::Resumed => {
                 self.position(id, report.samples_sent, report.at_ms);
@@ -298,7 +298,8 @@ impl Ledger {
             self.open.remove(&id);
             return;
         }
-        if let Some(onset_ms) = self.interrupting.take_if(|_| cut) {
+        let onset = self.interrupting.take_if(|_| cut);
+        if let Some(onset_ms) = onset.map(|noted_ms| entry.spoken_over_ms(noted_ms)) {
             let yield_ms = last_sent_ms.saturating_sub(onset_ms);
             self.events.push_back(LedgerEvent::Interrupted { yield_ms });
         }

@@ -290,7 +290,9 @@ impl Call {
         };
         self.paused = pause;
         let kind = if pause {
-            PlayoutKind::Paused
+            PlayoutKind::Paused {
+                onset_ms: Some(self.ms.saturating_sub(60)),
+            }
         } else {
             PlayoutKind::Resumed
         };

@@ -315,10 +315,14 @@ fn ledger_files_a_callers_stretch_once_with_its_last_words() {
 fn ledger_tells_how_fast_the_agent_yielded_and_how_long_it_paused_for_nothing() {
     let mut ledger = ledger_with("one two three four five");
     ledger.playout(report(U1, PlayoutKind::Started, 0, 1_000));
-    ledger.playout(report(U1, PlayoutKind::Paused, 800, 1_100));
+    let paused = |onset_ms| PlayoutKind::Paused {
+        onset_ms: Some(onset_ms),
+    };
+    ledger.playout(report(U1, paused(1_040), 800, 1_100));
     ledger.playout(report(U1, PlayoutKind::Resumed, 800, 1_340));
-    ledger.playout(report(U1, PlayoutKind::Paused, 2_400, 1_540));
-    ledger.note(&BrainNote::Interrupted { onset_ms: 1_460 });
+    ledger.playout(report(U1, paused(1_460), 2_400, 1_540));
+    // The neural detector notices speech after the reflex, and dates it later: that is not when the caller began.
+    ledger.note(&BrainNote::Interrupted { onset_ms: 1_520 });
     ledger.playout(report(U1, PlayoutKind::Cut, 2_400, 1_800));
     let events = events(&mut ledger);
     assert_eq!(events[0], LedgerEvent::FalsePause { paused_ms: 240 });

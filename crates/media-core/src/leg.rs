@@ -362,9 +362,11 @@ impl Leg {
 
     fn flinch(&mut self, gauge: Gauge) {
         let speaking = self.speaker.playout.speaking();
-        if self.reflex.on_frame(self.now, gauge.loud, speaking) == Some(ReflexAction::Pause) {
+        if let Some(ReflexAction::Pause { onset_frames }) =
+            self.reflex.on_frame(self.now, &gauge, speaking)
+        {
             self.tell(LegEventKind::Onset);
-            self.speaker.playout.pause(PauseBy::Reflex);
+            self.speaker.playout.pause(PauseBy::Reflex { onset_frames });
         }
     }
 

@@ -1,5 +1,6 @@
 //! The playout queue: what the agent says, and at every tick which utterance and which sample of it was sent.
 
+use crate::frame::FRAME_MS;
 use std::collections::VecDeque;
 
 /// Utterances that may wait.
@@ -24,9 +25,24 @@ pub struct Position {
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum PauseBy {
     /// The media thread itself, at speech onset.
-    Reflex,
+    Reflex {
+        /// Frames of 20 ms since the speech began, up to and with the one that tipped the scales.
+        onset_frames: u8,
+    },
     /// A command.
     Owner,
+}
+
+impl PauseBy {
+    /// Call time at which the speech began that paused the playout at `paused_ms`.
+    pub const fn onset_ms(self, paused_ms: u64) -> Option<u64> {
+        match self {
+            Self::Reflex { onset_frames } => {
+                Some(paused_ms.saturating_sub(onset_frames as u64 * FRAME_MS))
+            }
+            Self::Owner => None,
+        }
+    }
 }
 
 /// The truth about what was said. Exactly one `Cut` or `Finished` ends each utterance that was ever pushed or ended.

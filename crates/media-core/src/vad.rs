@@ -24,6 +24,8 @@ pub struct Gauge {
     pub floor_dbov: f32,
     /// Maybe speech, or within 300 ms after it: worth the neural detector's time.
     pub candidate: bool,
+    /// Above the floor, though perhaps too soft to count: speech often begins so.
+    pub audible: bool,
     /// Loud enough to count towards the reflex.
     pub loud: bool,
 }
@@ -57,6 +59,7 @@ impl Gate {
             level_dbov,
             floor_dbov: self.floor_dbov,
             candidate: self.hangover > 0,
+            audible: over >= CANDIDATE_DB,
             loud: over >= Reflex::ONSET_DB,
         };
         self.follow(level_dbov);
@@ -78,7 +81,10 @@ impl Gate {
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum ReflexAction {
     /// Speech began: fall silent.
-    Pause,
+    Pause {
+        /// Frames since it began, up to and with this one.
+        onset_frames: u8,
+    },
     /// Nobody confirmed it in time: go on at the very sample.
     Resume,
 }
@@ -98,8 +104,10 @@ enum ReflexState {
 pub struct Reflex {
     armed: bool,
     state: ReflexState,
-    /// One bit per recent frame, newest lowest.
+    /// One bit per recent frame, newest lowest: it was loud.
     recent: u8,
+    /// The same: it was above the floor.
+    audible: u8,
     struck: Option<(Tag, u8)>,
 }
 
@@ -118,6 +126,7 @@ impl Reflex {
             armed,
             state: ReflexState::Watching,
             recent: 0,
+            audible: 0,
             struck: None,
         }
     }
@@ -146,10 +155,11 @@ impl Reflex {
     pub fn on_frame(
         &mut self,
         now: Duration,
-        loud: bool,
+        gauge: &Gauge,
         speaking: Option<Tag>,
     ) -> Option<ReflexAction> {
-        self.recent = self.recent << 1 | u8::from(loud);
+        self.recent = self.recent << 1 | u8::from(gauge.loud);
+        self.audible = self.audible << 1 | u8::from(gauge.audible);
         let tag = speaking?;
         if !self.armed
             || self.state != ReflexState::Watching
@@ -159,7 +169,16 @@ impl Reflex {
             return None;
         }
         self.state = ReflexState::Paused { since: now, tag };
-        Some(ReflexAction::Pause)
+        let onset_frames = self.onset_frames();
+        Some(ReflexAction::Pause { onset_frames })
+    }
+
+    /// How many frames ago the speech began: the oldest loud frame of those that count, and what
+    /// was softer but above the floor right before it.
+    fn onset_frames(&self) -> u8 {
+        let loud = u8::BITS - (self.recent & Self::OF).leading_zeros();
+        let soft = (self.audible >> loud).trailing_ones();
+        (loud + soft) as u8
     }
 
     /// When the pause will end by itself.
@@ -197,6 +216,7 @@ impl Reflex {
     pub const fn release(&mut self) {
         self.state = ReflexState::Watching;
         self.recent = 0;
+        self.audible = 0;
     }
 
     fn is_off_for(&self, tag: Tag) -> bool {

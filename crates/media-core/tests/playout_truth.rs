@@ -95,7 +95,7 @@ fn converse(seed: u64, steps: u64) -> (Ledger, u64) {
                 }
             }
             5 => playout.pause(if dice.percent(50) {
-                PauseBy::Reflex
+                PauseBy::Reflex { onset_frames: 3 }
             } else {
                 PauseBy::Owner
             }),

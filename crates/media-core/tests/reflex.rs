@@ -85,7 +85,7 @@ impl Scene {
                 matches!(
                     e,
                     PlayoutEvent::Paused {
-                        by: PauseBy::Reflex,
+                        by: PauseBy::Reflex { .. },
                         ..
                     }
                 )

@@ -132,8 +132,8 @@ fn whole_calls_yield_within_the_reflex() {
     let yields: Vec<u64> = calls.iter().flat_map(|call| call.yields.clone()).collect();
     assert!(yields.len() >= 3, "{yields:?}");
     assert!(
-        yields.iter().all(|ms| *ms <= 140),
-        "onset to last sample, 20 ms of network included: {yields:?}"
+        yields.iter().all(|ms| (60..=140).contains(ms)),
+        "onset to last sample; the reflex alone needs three frames: {yields:?}"
     );
 }
 

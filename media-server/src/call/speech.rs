@@ -200,8 +200,8 @@ fn voice_failed(state: &mut State, tag: Tag, why: String) {
 
 /// What the playout queue did: the ledger first, then whoever wanted it said.
 pub(super) fn playout(state: &mut State, event: &PlayoutEvent, tick: u64) {
-    let (tag, kind, samples_sent) = translate(event);
     let at_ms = tick * media_core::frame::FRAME_MS;
+    let (tag, kind, samples_sent) = translate(event, at_ms);
     let report = |utterance| PlayoutReport {
         utterance,
         kind,
@@ -225,12 +225,17 @@ pub(super) fn playout(state: &mut State, event: &PlayoutEvent, tick: u64) {
     drain_with(state, origin.map(|origin| (tag, origin)));
 }
 
-fn translate(event: &PlayoutEvent) -> (Tag, PlayoutKind, u64) {
+fn translate(event: &PlayoutEvent, at_ms: u64) -> (Tag, PlayoutKind, u64) {
     match *event {
         PlayoutEvent::Started { tag } => (tag, PlayoutKind::Started, 0),
         PlayoutEvent::Paused {
-            tag, samples_sent, ..
-        } => (tag, PlayoutKind::Paused, samples_sent),
+            tag,
+            samples_sent,
+            by,
+        } => {
+            let onset_ms = by.onset_ms(at_ms);
+            (tag, PlayoutKind::Paused { onset_ms }, samples_sent)
+        }
         PlayoutEvent::Resumed { tag, samples_sent } => (tag, PlayoutKind::Resumed, samples_sent),
         PlayoutEvent::Cut { tag, samples_sent } => (tag, PlayoutKind::Cut, samples_sent),
         PlayoutEvent::Finished { tag, samples_sent } => (tag, PlayoutKind::Finished, samples_sent),

@@ -11,6 +11,8 @@ use super::{
 const MAX_TEXT_BYTES: usize = 64 << 10;
 /// Longest utterance, 8 kHz samples: four hours, the longest call. A voice that claims more errs.
 const MAX_SAMPLES: u64 = 8_000 * 3_600 * 4;
+/// Two onsets this close are of one speech: the neural detector notices up to 150 ms after the reflex.
+const SAME_SPEECH_MS: u64 = 400;
 /// Most word places of one utterance.
 const MAX_WORDS: usize = 16 << 10;
 
@@ -61,6 +63,8 @@ pub(super) struct Utterance {
     voice: Option<VoiceEnd>,
     sent: u64,
     phase: Phase,
+    /// Where the last pause of the reflex heard the caller begin.
+    reflex_onset_ms: Option<u64>,
 }
 
 impl Default for Utterance {
@@ -73,6 +77,7 @@ impl Default for Utterance {
             voice: None,
             sent: 0,
             phase: Phase::Queued,
+            reflex_onset_ms: None,
         }
     }
 }
@@ -131,10 +136,23 @@ impl Utterance {
         }
     }
 
-    pub(super) fn pause(&mut self, at_ms: u64) {
+    pub(super) fn pause(&mut self, at_ms: u64, onset_ms: Option<u64>) {
         if let Phase::Sending { paused_ms, .. } = &mut self.phase {
             paused_ms.get_or_insert(at_ms);
+            self.reflex_onset_ms = onset_ms.or(self.reflex_onset_ms);
         }
+    }
+
+    /// Since when the caller spoke over it, if whoever noticed says `noted_ms`. The neural detector
+    /// notices speech later than the leg's own reflex, by which the agent fell silent: the same
+    /// speech began where the earlier of them says, but not before there was something to speak over.
+    pub(super) fn spoken_over_ms(&self, noted_ms: u64) -> u64 {
+        let same = |onset_ms: &u64| onset_ms.abs_diff(noted_ms) <= SAME_SPEECH_MS;
+        let onset_ms = self
+            .reflex_onset_ms
+            .filter(same)
+            .map_or(noted_ms, |onset_ms| onset_ms.min(noted_ms));
+        onset_ms.max(self.start_ms().unwrap_or_default())
     }
 
     /// How long it stood still, if it did.

@@ -139,7 +139,7 @@ impl PipelineBrain {
         self.turn.observe(now, at_ms);
         match report.kind {
             PlayoutKind::Started => self.on_started(report.utterance),
-            PlayoutKind::Paused => {
+            PlayoutKind::Paused { .. } => {
                 self.paused_ms = Some(at_ms);
                 self.turn.handle(now, TurnInput::Paused { at_ms });
             }

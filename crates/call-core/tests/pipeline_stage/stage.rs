@@ -208,7 +208,7 @@ impl Stage {
         let playing = self.leg.front().is_some_and(|playing| playing.started);
         if self.armed && playing && self.paused_at.is_none() {
             self.paused_at = Some(self.ms);
-            self.report_front(PlayoutKind::Paused);
+            self.report_front(PlayoutKind::Paused { onset_ms: None });
         }
     }
 

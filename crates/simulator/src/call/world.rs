@@ -547,8 +547,13 @@ fn report(event: PlayoutEvent, at_ms: u64) -> PlayoutReport {
     let (tag, kind, samples_sent) = match event {
         PlayoutEvent::Started { tag } => (tag, PlayoutKind::Started, 0),
         PlayoutEvent::Paused {
-            tag, samples_sent, ..
-        } => (tag, PlayoutKind::Paused, samples_sent),
+            tag,
+            samples_sent,
+            by,
+        } => {
+            let onset_ms = by.onset_ms(at_ms);
+            (tag, PlayoutKind::Paused { onset_ms }, samples_sent)
+        }
         PlayoutEvent::Resumed { tag, samples_sent } => (tag, PlayoutKind::Resumed, samples_sent),
         PlayoutEvent::Cut { tag, samples_sent } => (tag, PlayoutKind::Cut, samples_sent),
         PlayoutEvent::Finished { tag, samples_sent } => (tag, PlayoutKind::Finished, samples_sent),
