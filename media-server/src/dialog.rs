@@ -216,6 +216,7 @@ fn retire(me: &ActorRef<Msg>, state: &mut State) {
 }
 
 fn transmit(me: &ActorRef<Msg>, state: &mut State, flow: Flow, bytes: bytes::Bytes) {
+    state.args.wire.acquaint(flow.remote.ip());
     match state.args.wire.send(&flow, bytes.clone()) {
         Ok(()) => {}
         Err(WireError::Gone) if flow.transport == Transport::Tcp => {

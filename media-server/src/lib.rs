@@ -14,6 +14,7 @@ pub mod dialog_book;
 pub mod dossier;
 pub mod duplex;
 pub mod entropy;
+pub mod gate;
 pub mod hearing;
 pub mod http;
 pub mod journal;

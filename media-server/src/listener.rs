@@ -17,7 +17,8 @@ use sip_core::{
 use tokio::task::JoinHandle;
 
 use crate::{
-    calls, clock::Clock, dialog, dialog_book::DialogBook, profile::Profile, trunk, wire::Wire,
+    calls, clock::Clock, dialog, dialog_book::DialogBook, gate::Why, profile::Profile, trunk,
+    wire::Wire,
 };
 
 /// What a Listener is told.
@@ -47,6 +48,8 @@ pub enum Msg {
     Refuse(Box<NewInvite>, Refusal),
     /// Whether new calls are taken.
     Admission(Admission),
+    /// The profile was written anew.
+    Profile(Arc<Profile>),
     /// The armed timer fired.
     Wake,
     /// How much was seen.
@@ -91,6 +94,8 @@ pub struct Args {
     pub tokens: TokenSource,
     /// The clock.
     pub clock: Clock,
+    /// Whether it takes calls from its first moment.
+    pub admission: Admission,
 }
 
 /// The endpoint and its surroundings.
@@ -118,6 +123,8 @@ impl Actor for Listener {
             let seed = EndpointInput::AdoptSeed(Box::new(seed));
             endpoint.handle(args.clock.now(), seed);
         }
+        let admission = EndpointInput::Admission(args.admission);
+        endpoint.handle(args.clock.now(), admission);
         args.cell.set(me.clone());
         args.wire.attach(me.clone());
         let mut state = State {
@@ -145,7 +152,7 @@ impl Actor for Listener {
     }
 }
 
-fn input_of(state: &State, msg: Msg) -> Option<EndpointInput> {
+fn input_of(state: &mut State, msg: Msg) -> Option<EndpointInput> {
     Some(match msg {
         Msg::Received { flow, bytes } => {
             state.args.wire.taken();
@@ -166,6 +173,11 @@ fn input_of(state: &State, msg: Msg) -> Option<EndpointInput> {
         },
         Msg::Refuse(invite, refusal) => EndpointInput::Refuse { invite, refusal },
         Msg::Admission(admission) => EndpointInput::Admission(admission),
+        Msg::Profile(profile) => {
+            let config = Box::new(profile.endpoint_config());
+            state.args.profile = profile;
+            EndpointInput::Configure(config)
+        }
         Msg::Counters(reply) => {
             let _ = reply.send(state.endpoint.counters().clone());
             return None;
@@ -205,10 +217,10 @@ fn take_invite(state: &mut State, invite: Box<NewInvite>) {
     if !state.args.profile.admits(invite.flow.remote.ip()) {
         let refusal = Refusal::new(403);
         let now = state.args.clock.now();
-        state
-            .endpoint
-            .handle(now, EndpointInput::Refuse { invite, refusal });
-        return;
+        let source = invite.flow.remote.ip();
+        let away = EndpointInput::TurnAway { invite, refusal };
+        state.endpoint.handle(now, away);
+        return state.args.wire.offended(source, Why::Acl);
     }
     let _ = state
         .args

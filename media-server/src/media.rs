@@ -178,8 +178,21 @@ impl Media {
     /// # Errors
     /// [`MediaError::PortsExhausted`], or [`MediaError::Bind`] when the address itself is wrong.
     pub fn seat(&self, ip: Option<IpAddr>, wire: WireSeed) -> Result<LegSeat, MediaError> {
+        self.seat_among(&self.inner.config.ports, ip, wire)
+    }
+
+    /// The same on a port of this range.
+    ///
+    /// # Errors
+    /// As [`Self::seat`].
+    pub fn seat_among(
+        &self,
+        ports: &RangeInclusive<u16>,
+        ip: Option<IpAddr>,
+        wire: WireSeed,
+    ) -> Result<LegSeat, MediaError> {
         let ip = ip.unwrap_or(self.inner.config.bind_ip);
-        let (socket, lease) = self.bind(ip)?;
+        let (socket, lease) = self.bind(ip, ports)?;
         LegSeat::new(self.clone(), socket, lease, wire)
             .map_err(|source| MediaError::Bind { ip, source })
     }
@@ -202,10 +215,14 @@ impl Media {
         self.inner.recorders.shutdown();
     }
 
-    fn bind(&self, ip: IpAddr) -> Result<(UdpSocket, ports::PortLease), MediaError> {
+    fn bind(
+        &self,
+        ip: IpAddr,
+        ports: &RangeInclusive<u16>,
+    ) -> Result<(UdpSocket, ports::PortLease), MediaError> {
         let mut refused = None;
         for _ in 0..BIND_ATTEMPTS {
-            let lease = ports::lease(&self.inner.ports, self.inner.epoch)?;
+            let lease = ports::lease(&self.inner.ports, self.inner.epoch, ports)?;
             match UdpSocket::bind(SocketAddr::new(ip, lease.port())) {
                 Ok(socket) => return Ok((socket, lease)),
                 // Somebody else has it: the lease goes back to rest, the next port is tried.

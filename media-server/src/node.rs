@@ -15,7 +15,11 @@ mod boot;
 mod recovery;
 mod seed;
 
-use std::{collections::HashMap, sync::Arc, time::Duration};
+use std::{
+    collections::HashMap,
+    sync::{Arc, atomic::Ordering},
+    time::Duration,
+};
 
 use ractor::{
     Actor, ActorCell, ActorId, ActorProcessingErr, ActorRef, RpcReplyPort, SupervisionEvent,
@@ -24,6 +28,7 @@ use sip_core::endpoint::Admission;
 
 use crate::{
     calls::{self, Calls},
+    gate::Gate,
     listener::{self, Listener},
     profile::Profile,
     services::{Line, Services},
@@ -35,6 +40,8 @@ pub use boot::{BootError, NodeHandle, Options, start};
 
 /// A profile that could not come up is tried again so often.
 const RETRY: Duration = Duration::from_secs(5);
+/// Seconds after which a caller of a node that is drained may try again.
+const DRAIN_RETRY_S: u32 = 10;
 /// A listener that breaks more often than this in a minute is left down, with its reason.
 const LISTENER_RESTARTS: usize = 10;
 
@@ -103,6 +110,7 @@ struct Held {
     wire: Option<Arc<Wire>>,
     listener: Option<ActorRef<listener::Msg>>,
     failure: Option<String>,
+    gate: Arc<Gate>,
     restarts: Vec<Duration>,
 }
 
@@ -178,6 +186,7 @@ impl Actor for Node {
 impl Held {
     fn of(profile: Arc<Profile>) -> Self {
         Self {
+            gate: Arc::new(Gate::new(profile.settings.clone())),
             profile,
             cell: listener::Cell::default(),
             wire: None,
@@ -206,7 +215,9 @@ async fn raise(me: &ActorRef<Msg>, state: &mut State, name: &Arc<str>) {
         return;
     };
     if held.wire.is_none() {
-        match Wire::open(&held.profile.listen()).await {
+        let gate = held.gate.clone();
+        let clock = state.services.clock;
+        match Wire::open(&held.profile.listen(), gate, clock).await {
             Ok(wire) => held.wire = Some(wire),
             Err(error) => return fail(me, state, name, &error.to_string()),
         }
@@ -235,6 +246,7 @@ async fn listen(
         calls: state.calls.clone(),
         tokens: state.services.fork_tokens(),
         clock: state.services.clock,
+        admission: admission(&state.services),
     };
     let (listener, _) = Actor::spawn_linked(None, Listener, args, me.get_cell()).await?;
     state.listeners.insert(listener.get_id(), name.clone());
@@ -371,12 +383,22 @@ fn one(state: &State, held: &Held) -> ProfileStatus {
     }
 }
 
+/// What a listener answers new calls with now.
+fn admission(services: &Services) -> Admission {
+    match services.draining.load(Ordering::Relaxed) {
+        true => Admission::Closed {
+            retry_after_s: DRAIN_RETRY_S,
+        },
+        false => Admission::Open,
+    }
+}
+
 /// New INVITEs get 503; dialogs go on.
 fn drain(state: &State) {
     let draining = &state.services.draining;
-    draining.store(true, std::sync::atomic::Ordering::Relaxed);
+    draining.store(true, Ordering::Relaxed);
     for held in state.profiles.values() {
-        let closed = Admission::Closed { retry_after_s: 10 };
+        let closed = admission(&state.services);
         held.cell.cast(listener::Msg::Admission(closed));
     }
 }

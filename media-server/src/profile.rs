@@ -1,13 +1,21 @@
 //! A SIP profile as the running server uses it: settings turned into what the cores want.
 
-use std::{net::IpAddr, sync::Arc, time::Duration};
+use std::{
+    net::{IpAddr, SocketAddr, UdpSocket},
+    ops::RangeInclusive,
+    sync::Arc,
+    time::Duration,
+};
 
+use arc_swap::ArcSwapOption;
 use media_core::codec;
-use settings::{Auth, Dtmf, Negotiation as SettingsNegotiation, Transport as SettingsTransport};
+use settings::{
+    Auth, Dtmf, ExternalIp, Negotiation as SettingsNegotiation, Transport as SettingsTransport,
+};
 use sip_core::{
     dialog::DialogConfig,
     endpoint::EndpointConfig,
-    flow::{Flow, Transport},
+    flow::{Flow, Network, Transport},
     offer_answer::{CodecCapability, MediaPolicy, Negotiation},
 };
 
@@ -17,25 +25,35 @@ const SERVER: &str = concat!("Sidetone/", env!("CARGO_PKG_VERSION"));
 const TELEPHONE_EVENT: u8 = 101;
 
 /// See the module.
-#[derive(Debug, Clone)]
+#[derive(Debug)]
 pub struct Profile {
     /// Its name (`external`), shared by everything that mentions it.
     pub name: Arc<str>,
     /// What the operator wrote.
     pub settings: settings::Profile,
+    /// What a STUN server said last.
+    learned: ArcSwapOption<IpAddr>,
+    maddr_from: Arc<[Network]>,
 }
 
 impl Profile {
     /// Wraps what the operator wrote.
     pub fn new(settings: settings::Profile) -> Arc<Self> {
+        let trunks = settings.trunks.iter().flat_map(|trunk| &trunk.sources);
+        let networks = trunks.map(|net| Network {
+            address: net.network(),
+            bits: net.length(),
+        });
         Arc::new(Self {
             name: settings.name.as_str().into(),
+            learned: ArcSwapOption::empty(),
+            maddr_from: networks.collect(),
             settings,
         })
     }
 
     /// Where it listens.
-    pub fn listen(&self) -> Vec<(Transport, std::net::SocketAddr)> {
+    pub fn listen(&self) -> Vec<(Transport, SocketAddr)> {
         let listen = self.settings.listen.iter();
         listen
             .map(|l| match l.transport {
@@ -61,12 +79,13 @@ impl Profile {
 
     /// Contact, media policy and timers of a dialog on `flow`.
     pub fn dialog_config(&self, flow: &Flow) -> DialogConfig {
-        let host = self.settings.external_ip.unwrap_or(flow.local.ip());
+        let host = self.announced_ip(flow);
         DialogConfig {
             contact_host: host.to_string(),
             contact_port: self.contact_port(flow),
             user_agent: SERVER.into(),
             force_rport: true,
+            maddr_from: self.maddr_from.clone(),
             ..DialogConfig::new(String::new(), 0, self.media_policy())
         }
     }
@@ -76,13 +95,14 @@ impl Profile {
         EndpointConfig {
             server: SERVER.into(),
             force_rport: true,
+            maddr_from: self.maddr_from.clone(),
             ..EndpointConfig::default()
         }
     }
 
     /// A connection we opened has a throw-away local port: the contact is where we listen.
     fn contact_port(&self, flow: &Flow) -> u16 {
-        let same = |l: &&(Transport, std::net::SocketAddr)| l.0 == flow.transport;
+        let same = |l: &&(Transport, SocketAddr)| l.0 == flow.transport;
         let listen = self.listen();
         let mut ports = listen.iter().filter(same).map(|l| l.1.port());
         match flow.transport {
@@ -101,9 +121,34 @@ impl Profile {
         flow.local.ip()
     }
 
-    /// What SDP may announce instead of the bound address.
-    pub fn announced_ip(&self, bound: IpAddr) -> IpAddr {
-        self.settings.external_ip.unwrap_or(bound)
+    /// The ports media may use.
+    pub const fn media_ports(&self) -> RangeInclusive<u16> {
+        self.settings.rtp.first_port..=self.settings.rtp.last_port
+    }
+
+    /// The address that the far end of `flow` reaches us at, for Via, Contact and SDP: the external one, unless it lies in
+    /// one of the local networks.
+    pub fn announced_ip(&self, flow: &Flow) -> IpAddr {
+        let remote = flow.remote.ip();
+        let local = self.settings.local_nets.iter();
+        let near = remote.is_loopback() || local.clone().any(|net| net.contains(remote));
+        let external = self.external_ip().filter(|_| !near);
+        external.unwrap_or_else(|| own_ip(flow))
+    }
+
+    /// The external address: written, or learned from a STUN server by now.
+    pub fn external_ip(&self) -> Option<IpAddr> {
+        match &self.settings.external_ip {
+            Some(ExternalIp::Fixed(ip)) => Some(*ip),
+            Some(ExternalIp::Stun(_)) => self.learned.load().as_deref().copied(),
+            None => None,
+        }
+    }
+
+    /// A STUN server said where we are; whether that is news.
+    pub fn learn(&self, ip: IpAddr) -> bool {
+        let before = self.learned.swap(Some(Arc::new(ip)));
+        before.as_deref() != Some(&ip)
     }
 
     fn media_policy(&self) -> MediaPolicy {
@@ -128,6 +173,22 @@ impl Profile {
             stopped,
         }
     }
+}
+
+/// Our own address towards the far end; a socket on all addresses (`0.0.0.0`) sends from one of them.
+fn own_ip(flow: &Flow) -> IpAddr {
+    let local = flow.local.ip();
+    if !local.is_unspecified() {
+        return local;
+    }
+    routed_ip(local, flow.remote).unwrap_or(local)
+}
+
+/// The address that the kernel would send from. Nothing is sent.
+fn routed_ip(any: IpAddr, remote: SocketAddr) -> Option<IpAddr> {
+    let probe = UdpSocket::bind((any, 0)).ok()?;
+    probe.connect(remote).ok()?;
+    Some(probe.local_addr().ok()?.ip())
 }
 
 /// The codec table's row as offer/answer wants it: the one place where the two meet.

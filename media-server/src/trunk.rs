@@ -226,6 +226,7 @@ fn drive(me: &ActorRef<Msg>, state: &mut State) {
     while let Some(effect) = asking.transaction.poll_effect() {
         match effect {
             ClientEffect::Send(bytes) => {
+                state.args.line.wire.acquaint(asking.flow.remote.ip());
                 let sent = state.args.line.wire.send(&asking.flow, bytes);
                 failed = sent.err().map(|error| error.to_string()).or(failed);
             }

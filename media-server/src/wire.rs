@@ -10,7 +10,7 @@ pub(crate) use udp::roomy;
 
 use std::{
     collections::HashMap,
-    net::SocketAddr,
+    net::{IpAddr, SocketAddr},
     sync::{
         Arc, Mutex, PoisonError,
         atomic::{AtomicU64, AtomicUsize, Ordering},
@@ -23,7 +23,11 @@ use ractor::ActorRef;
 use sip_core::flow::{Flow, Transport};
 use tokio::{net::UdpSocket, sync::mpsc, task::JoinHandle};
 
-use crate::listener;
+use crate::{
+    clock::Clock,
+    gate::{Gate, Verdict, Why},
+    listener,
+};
 
 /// Messages that may wait in a listener's mailbox; beyond that they are dropped and counted, and
 /// SIP's own retransmission brings them back.
@@ -63,6 +67,8 @@ pub struct Wire {
     inbox: ArcSwapOption<ActorRef<listener::Msg>>,
     waiting: AtomicUsize,
     dropped: AtomicU64,
+    gate: Arc<Gate>,
+    clock: Clock,
     tasks: Mutex<Vec<JoinHandle<()>>>,
 }
 
@@ -71,7 +77,11 @@ impl Wire {
     ///
     /// # Errors
     /// The first address that cannot be bound; nothing stays open then.
-    pub async fn open(listen: &[(Transport, SocketAddr)]) -> Result<Arc<Self>, OpenError> {
+    pub async fn open(
+        listen: &[(Transport, SocketAddr)],
+        gate: Arc<Gate>,
+        clock: Clock,
+    ) -> Result<Arc<Self>, OpenError> {
         let mut udp = Vec::new();
         let mut tcp = Vec::new();
         for (transport, addr) in listen {
@@ -80,7 +90,7 @@ impl Wire {
                 Transport::Tcp => tcp.push(tcp::bind(*addr).await?),
             }
         }
-        let wire = Arc::new(Self::with(udp));
+        let wire = Arc::new(Self::with(udp, gate, clock));
         for (local, socket) in wire.udp.clone() {
             wire.keep(tokio::spawn(udp::receive(wire.clone(), local, socket)));
         }
@@ -90,7 +100,7 @@ impl Wire {
         Ok(wire)
     }
 
-    fn with(udp: Vec<(SocketAddr, Arc<UdpSocket>)>) -> Self {
+    fn with(udp: Vec<(SocketAddr, Arc<UdpSocket>)>, gate: Arc<Gate>, clock: Clock) -> Self {
         Self {
             udp,
             streams: Mutex::default(),
@@ -98,6 +108,8 @@ impl Wire {
             inbox: ArcSwapOption::empty(),
             waiting: AtomicUsize::new(0),
             dropped: AtomicU64::new(0),
+            gate,
+            clock,
             tasks: Mutex::default(),
         }
     }
@@ -129,6 +141,26 @@ impl Wire {
     /// Stream connections open now.
     pub fn connections(&self) -> usize {
         self.streams().len()
+    }
+
+    /// The profile's gate.
+    pub const fn gate(&self) -> &Arc<Gate> {
+        &self.gate
+    }
+
+    /// Whether the gate lets a packet through to the parser.
+    fn lets_in(&self, source: IpAddr, bytes: &[u8]) -> bool {
+        self.gate.judge(self.clock.now(), source, bytes) == Verdict::Pass
+    }
+
+    /// We are in a dialog with this address: its packets do not queue with strangers'.
+    pub fn acquaint(&self, peer: IpAddr) {
+        self.gate.acquaint(self.clock.now(), peer);
+    }
+
+    /// A source did what it may not.
+    pub fn offended(&self, source: IpAddr, why: Why) {
+        self.gate.offend(self.clock.now(), source, why);
     }
 
     /// Hands an arrived message to the listener, or drops it when too many wait.

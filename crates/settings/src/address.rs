@@ -91,6 +91,11 @@ impl Cidr {
         }
     }
 
+    /// Its address.
+    pub const fn network(&self) -> IpAddr {
+        self.network
+    }
+
     /// Bits of the network part; longer means more specific.
     pub fn length(&self) -> u8 {
         self.length

@@ -3,8 +3,8 @@
 use call_core::document::{Complaint, FormatCheck, Hint};
 use call_core::length;
 
-use crate::server::stub_address;
-use crate::{Cidr, Listen, PortRange};
+use crate::server::{collector_address, stub_address};
+use crate::{Cidr, ExternalIp, Listen, PortRange};
 
 /// Hints for `sidetone.toml`.
 pub(crate) const SERVER: [Hint; 10] = [
@@ -150,13 +150,19 @@ pub(crate) const PROFILE: [Hint; 44] = [
     Hint::later("username", "today trunks are known by their sources"),
     Hint::later("register", "today trunks are known by their sources"),
     Hint::later("realm", "today trunks are known by their sources"),
-    Hint::later("sip-trace", "it is planned"),
-    Hint::later("sip-capture", "it is planned"),
+    Hint::renamed(
+        "sip-trace",
+        "FreeSWITCH's sip-trace is `media-server trace on`",
+    ),
+    Hint::renamed(
+        "sip-capture",
+        "FreeSWITCH's sip-capture is `collector` in [hep] of the server file",
+    ),
     Hint::later("jitter", "the jitter buffer adapts by itself"),
 ];
 
 /// String formats of the server file and the profiles.
-pub(crate) const FORMATS: [FormatCheck; 15] = [
+pub(crate) const FORMATS: [FormatCheck; 16] = [
     (length::FORMAT, length::check),
     ("socket-addr", check_socket),
     ("http-url", check_url),
@@ -164,6 +170,7 @@ pub(crate) const FORMATS: [FormatCheck; 15] = [
     ("stub-url", check_stub),
     ("listen", |text| text.parse::<Listen>().map(|_| ())),
     ("external-ip", check_external),
+    ("collector", check_collector),
     ("cidr", |text| text.parse::<Cidr>().map(|_| ())),
     ("port-range", |text| text.parse::<PortRange>().map(|_| ())),
     ("host-port", check_host),
@@ -212,19 +219,17 @@ fn check_stub(text: &str) -> Result<(), Complaint> {
 }
 
 fn check_external(text: &str) -> Result<(), Complaint> {
-    if text.starts_with("stun:") {
-        return Err(Complaint {
-            message: "`stun:` is not available yet".to_owned(),
-            hint: Some("write the public address itself".to_owned()),
-        });
-    }
+    text.parse::<ExternalIp>().map(|_| ())
+}
+
+fn check_collector(text: &str) -> Result<(), Complaint> {
     good(
-        text.parse::<std::net::IpAddr>().is_ok(),
-        "expected an IP address such as \"203.0.113.7\"",
+        collector_address(text).is_some(),
+        "expected an address such as \"udp://127.0.0.1:9060\"",
     )
 }
 
-fn check_host(text: &str) -> Result<(), Complaint> {
+pub(crate) fn check_host(text: &str) -> Result<(), Complaint> {
     if text.parse::<std::net::SocketAddr>().is_ok() || text.parse::<std::net::IpAddr>().is_ok() {
         return Ok(());
     }

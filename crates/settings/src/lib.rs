@@ -9,7 +9,9 @@ mod builtin;
 mod carrier;
 mod check;
 mod environment;
+mod external;
 mod faults;
+mod guard;
 mod hints;
 mod live;
 mod load;
@@ -27,14 +29,17 @@ use call_core::document::Fault;
 pub use address::{Cidr, Listen, PortRange, Transport};
 pub use carrier::{Carrier, IdentityIn, IdentityOut, Numbers, Outbound, Pace};
 pub use environment::{state_home, variable};
+pub use external::ExternalIp;
 pub use faults::Faults;
+pub use guard::{Guard, Scanners, Strangers};
 pub use live::Live;
 pub use load::{load, load_with};
 pub use profile::{Auth, Dtmf, Negotiation, Profile, ProfileLimits, Rtp, Srtp, Trunk};
 pub use schemas::schemas;
 pub use secret::Secret;
 pub use server::{
-    Control, Data, Http, Journal, Limits, Llm, Loadtest, Media, Mode, Node, Ops, Server, Speech,
+    Control, Data, Hep, Http, Journal, Ladder, Limits, Llm, Loadtest, Media, Mode, Node, Ops,
+    Server, Speech, Trace,
 };
 
 /// A checked configuration.

@@ -9,10 +9,12 @@ use schemars::JsonSchema;
 use serde::Deserialize;
 
 use crate::carrier::optional_length;
-use crate::{Cidr, IdentityIn, IdentityOut, Listen, Numbers, Pace, PortRange};
+use crate::{
+    Cidr, ExternalIp, Guard, IdentityIn, IdentityOut, Listen, Numbers, Pace, PortRange,
+};
 
 /// A profile. Its name is the file's.
-#[derive(Debug, Clone, Deserialize, JsonSchema)]
+#[derive(Debug, Clone, PartialEq, Deserialize, JsonSchema)]
 #[serde(deny_unknown_fields)]
 #[schemars(title = "sip-profiles/NAME.toml")]
 pub struct Profile {
@@ -23,8 +25,7 @@ pub struct Profile {
     #[schemars(length(min = 1))]
     pub listen: Vec<Listen>,
     /// The address that others see, when it is not the one we listen on.
-    #[schemars(with = "Option<String>", extend("format" = "external-ip"))]
-    pub external_ip: Option<IpAddr>,
+    pub external_ip: Option<ExternalIp>,
     /// Networks that reach us without `external_ip`.
     #[serde(default)]
     pub local_nets: Vec<Cidr>,
@@ -55,6 +56,9 @@ pub struct Profile {
     pub limits: ProfileLimits,
     /// How our caller is named to trunks that say nothing else.
     pub identity_out: Option<IdentityOut>,
+    /// What a source may cost before anything of it is parsed.
+    #[serde(default)]
+    pub guard: Guard,
     /// Carriers and other known peers.
     #[serde(default, rename = "trunk")]
     pub trunks: Vec<Trunk>,
@@ -103,7 +107,7 @@ pub enum Srtp {
 }
 
 /// Media sockets.
-#[derive(Debug, Clone, Deserialize, JsonSchema)]
+#[derive(Debug, Clone, PartialEq, Deserialize, JsonSchema)]
 #[serde(from = "RtpFields")]
 pub struct Rtp {
     /// First UDP port.
@@ -132,8 +136,8 @@ struct RtpFields {
     symmetric: bool,
 }
 
-/// Admission of a profile; 0 = no limit of its own.
-#[derive(Debug, Clone, Default, Deserialize, JsonSchema)]
+/// Admission of a profile or trunk; 0 = no limit of its own.
+#[derive(Debug, Clone, Default, PartialEq, Eq, Deserialize, JsonSchema)]
 #[serde(deny_unknown_fields, default)]
 pub struct ProfileLimits {
     /// Calls at the same time.
@@ -145,7 +149,7 @@ pub struct ProfileLimits {
 }
 
 /// A carrier or another known peer.
-#[derive(Debug, Clone, Deserialize, JsonSchema)]
+#[derive(Debug, Clone, PartialEq, Deserialize, JsonSchema)]
 #[serde(deny_unknown_fields)]
 pub struct Trunk {
     /// Its name in routes and records.
@@ -191,6 +195,9 @@ pub struct Trunk {
     pub weight: u16,
     /// How fast and how many calls it takes from us.
     pub pace: Option<Pace>,
+    /// Admission of its calls to us.
+    #[serde(default)]
+    pub limits: ProfileLimits,
 }
 
 impl Default for RtpFields {

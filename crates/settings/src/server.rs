@@ -46,6 +46,10 @@ pub struct Server {
     pub journal: Journal,
     /// What the node's own dialplans may call.
     pub outbound: Outbound,
+    /// What is kept of SIP messages.
+    pub trace: Trace,
+    /// Copies of SIP messages for a capture server.
+    pub hep: Hep,
     /// Only for measurements.
     pub loadtest: Loadtest,
 }
@@ -175,6 +179,45 @@ pub struct Limits {
     #[serde(deserialize_with = "length")]
     #[schemars(with = "Length")]
     pub prepare: Duration,
+    /// How long live calls may go on after SIGTERM or `media-server drain`.
+    #[serde(deserialize_with = "length")]
+    #[schemars(with = "Length")]
+    pub drain: Duration,
+}
+
+/// SIP messages in the timeline of their call. Bodies and secrets are never kept.
+#[derive(Debug, Clone, Default, Deserialize, JsonSchema)]
+#[serde(deny_unknown_fields, default)]
+pub struct Trace {
+    /// How much of each message.
+    pub ladder: Ladder,
+}
+
+/// How much of a SIP message a call's timeline keeps.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default, Deserialize, JsonSchema)]
+#[serde(rename_all = "lowercase")]
+pub enum Ladder {
+    /// Nothing.
+    Off,
+    /// First line, CSeq and Reason.
+    Lines,
+    /// All headers, secrets masked.
+    #[default]
+    Headers,
+}
+
+/// Copies of every SIP message over HEPv3. Secrets are masked.
+#[derive(Debug, Clone, Default, Deserialize, JsonSchema)]
+#[serde(deny_unknown_fields, default)]
+pub struct Hep {
+    /// The capture server, `udp://127.0.0.1:9060`. Without it nothing is copied.
+    #[serde(deserialize_with = "collector")]
+    #[schemars(with = "Option<String>", extend("format" = "collector"))]
+    pub collector: Option<SocketAddr>,
+    /// Our number as a capture agent.
+    pub id: u32,
+    /// What the capture server wants to see.
+    pub key: Option<Secret>,
 }
 
 /// The journal.
@@ -231,6 +274,8 @@ impl Default for Server {
             limits: Limits::default(),
             journal: Journal::default(),
             outbound: Outbound::default(),
+            trace: Trace::default(),
+            hep: Hep::default(),
             loadtest: Loadtest::default(),
         }
     }
@@ -299,6 +344,7 @@ impl Default for Limits {
             max_duration: Duration::from_secs(4 * 3600),
             ring_for: Duration::from_secs(180),
             prepare: Duration::from_secs(3),
+            drain: Duration::from_secs(30),
         }
     }
 }
@@ -351,6 +397,16 @@ fn text_or_empty<'de, D: Deserializer<'de>>(deserializer: D) -> Result<String, D
 fn stub<'de, D: Deserializer<'de>>(deserializer: D) -> Result<Option<SocketAddr>, D::Error> {
     let text = Option::<String>::deserialize(deserializer)?;
     Ok(text.and_then(|text| stub_address(&text)))
+}
+
+fn collector<'de, D: Deserializer<'de>>(deserializer: D) -> Result<Option<SocketAddr>, D::Error> {
+    let text = Option::<String>::deserialize(deserializer)?;
+    Ok(text.and_then(|text| collector_address(&text)))
+}
+
+/// `udp://127.0.0.1:9060`.
+pub(crate) fn collector_address(text: &str) -> Option<SocketAddr> {
+    text.strip_prefix("udp://")?.parse().ok()
 }
 
 /// `tcp://127.0.0.1:9092`.

@@ -1,6 +1,6 @@
 //! Responses: the headers every one of them repeats from its request (RFC 3261 §8.2.6.2), and where it goes (§18.2.2).
 
-use crate::flow::{Flow, Transport};
+use crate::flow::{Flow, Network, Transport};
 use crate::message::{Draft, Headers, Method, Request, option_tags, reason_phrase};
 use crate::value::Via;
 use crate::value::scan::split_list;
@@ -64,11 +64,25 @@ fn vias(draft: &mut Draft, headers: &Headers, top: &Via, flow: Flow, style: Styl
     }
 }
 
+/// Who is answered where.
+#[derive(Clone, Copy, Debug)]
+pub(crate) struct WayBack<'a> {
+    /// Answer to the source port even without `rport`.
+    pub(crate) force_rport: bool,
+    /// Whose `maddr` is obeyed: from anybody else it would make us send to whom he likes.
+    pub(crate) maddr_from: &'a [Network],
+}
+
 /// Where the response to a request received on `flow` goes: the same connection, or by the top Via over UDP.
-pub(crate) fn response_flow(flow: Flow, via: &Via, force_rport: bool) -> Flow {
+pub(crate) fn response_flow(flow: Flow, via: &Via, way: WayBack<'_>) -> Flow {
+    let ip = flow.remote.ip();
+    let obeyed = way.maddr_from.iter().any(|net| net.contains(ip));
     match flow.transport {
         Transport::Tcp => flow,
-        Transport::Udp => flow.towards(via.response_address(flow.remote, force_rport)),
+        Transport::Udp => match via.maddr().filter(|_| obeyed) {
+            Some(maddr) => flow.towards(maddr),
+            None => flow.towards(via.response_address(flow.remote, way.force_rport)),
+        },
     }
 }
 

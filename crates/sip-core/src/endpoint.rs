@@ -5,6 +5,7 @@
 //! statelessly (§8.2.7): the To tag is a function of the request, so a retransmission gets the same answer. Refused INVITEs keep
 //! their own machine until the ACK. All tables have a limit; what does not fit is refused or forgotten, and counted.
 
+mod config;
 mod counters;
 mod finished;
 mod inspect;
@@ -15,6 +16,7 @@ use std::time::Duration;
 
 use bytes::Bytes;
 
+pub use config::EndpointConfig;
 pub use counters::{DropReason, EndpointCounters};
 
 use crate::answer::{self, Style, response_flow};
@@ -24,45 +26,12 @@ use crate::framing::{Kind, classify};
 use crate::message::{
     Answerable, Draft, Fault, Framing, Message, Method, ParseError, Request, Response, parse,
 };
-use crate::timers::{Timers, earliest};
+use crate::timers::earliest;
 use crate::tokens::TokenSource;
 use crate::transaction::TransactionKey;
 use crate::value::Via;
 use finished::Finished;
 use refusals::Refusals;
-
-/// Settings of a listener.
-#[derive(Clone, Debug)]
-pub struct EndpointConfig {
-    /// Dialogs at once; beyond, new INVITEs get 503.
-    pub max_dialogs: usize,
-    /// Refused INVITEs waiting for their ACK; beyond, refusals are stateless.
-    pub max_refusals: usize,
-    /// Finished transactions remembered for retransmissions; beyond, the oldest are forgotten.
-    pub max_finished: usize,
-    /// The Server header.
-    pub server: String,
-    /// Answer to the source port even without `rport` when sent-by is plainly behind a NAT (an address that is not the source's).
-    pub force_rport: bool,
-    /// T1, T2, T4.
-    pub timers: Timers,
-    /// Retry-After when a table is full, in seconds.
-    pub retry_after_s: u32,
-}
-
-impl Default for EndpointConfig {
-    fn default() -> Self {
-        Self {
-            max_dialogs: 10_000,
-            max_refusals: 4_096,
-            max_finished: 65_536,
-            server: "sidetone".into(),
-            force_rport: false,
-            timers: Timers::default(),
-            retry_after_s: 5,
-        }
-    }
-}
 
 /// Inputs.
 #[derive(Clone, Debug)]
@@ -85,6 +54,14 @@ pub enum EndpointInput {
         /// How.
         refusal: Refusal,
     },
+    /// Answer an INVITE once and keep nothing of it (RFC 3261 §8.2.7): a stranger's, who may have forged the address that
+    /// repeated answers would go to.
+    TurnAway {
+        /// What was handed out.
+        invite: Box<NewInvite>,
+        /// How.
+        refusal: Refusal,
+    },
     /// A dialog is gone; `finished` is what [`crate::dialog::Dialog::finished`] gave.
     Forget {
         /// Which.
@@ -94,6 +71,8 @@ pub enum EndpointInput {
     },
     /// Take new calls, or not.
     Admission(Admission),
+    /// Settings for what comes from now on; the sizes of tables stay.
+    Configure(Box<EndpointConfig>),
 }
 
 /// Whether new calls are taken.
@@ -220,11 +199,17 @@ impl Endpoint {
             }
             EndpointInput::AdoptSeed(seed) => self.adopt_seed(*seed),
             EndpointInput::Refuse { invite, refusal } => self.refuse_new(now, &invite, &refusal),
+            EndpointInput::TurnAway { invite, refusal } => {
+                self.remove(&invite.dialog_id);
+                self.counters.refused_stateless += 1;
+                self.answer(invite.flow, &invite.request, &refusal);
+            }
             EndpointInput::Forget {
                 dialog_id,
                 finished,
             } => self.forget(now, &dialog_id, finished),
             EndpointInput::Admission(admission) => self.admission = admission,
+            EndpointInput::Configure(config) => self.config = *config,
         }
     }
 
@@ -416,7 +401,7 @@ impl Endpoint {
         draft.header("Accept-Encoding", "identity");
         draft.header("Accept-Language", "en");
         draft.header("Supported", "");
-        let flow = response_flow(flow, request.via(), self.config.force_rport);
+        let flow = response_flow(flow, request.via(), self.config.way_back());
         self.transmit(flow, draft.finish(b""));
         self.counters.answered += 1;
     }
@@ -425,7 +410,7 @@ impl Endpoint {
     fn answer(&mut self, flow: Flow, request: &Request, refusal: &Refusal) {
         let tag = self.stateless_tag(request);
         let bytes = self.refusal_bytes(flow, request, refusal, &tag);
-        let flow = response_flow(flow, request.via(), self.config.force_rport);
+        let flow = response_flow(flow, request.via(), self.config.way_back());
         self.transmit(flow, bytes);
         self.counters.answered += 1;
     }
@@ -453,7 +438,7 @@ impl Endpoint {
         (status, bytes): (u16, Bytes),
     ) {
         self.counters.refused += 1;
-        let flow = response_flow(flow, request.via(), self.config.force_rport);
+        let flow = response_flow(flow, request.via(), self.config.way_back());
         if !self.refusals.open(now, key, flow, status, bytes.clone()) {
             self.counters.refused_stateless += 1;
             self.transmit(flow, bytes);
@@ -486,8 +471,8 @@ impl Endpoint {
             Some(answerable) => {
                 let bytes = self.answer_malformed(flow, answerable, error);
                 let via = answerable.vias.first().and_then(|raw| Via::parse(raw).ok());
-                let force = self.config.force_rport;
-                let to = via.map_or(flow, |via| response_flow(flow, &via, force));
+                let way = self.config.way_back();
+                let to = via.map_or(flow, |via| response_flow(flow, &via, way));
                 self.transmit(to, bytes);
             }
             None => self.dropped(flow, DropReason::Malformed),

@@ -1,7 +1,7 @@
 //! Where bytes came from and where bytes go.
 
 use std::fmt;
-use std::net::SocketAddr;
+use std::net::{IpAddr, SocketAddr};
 
 use serde::{Deserialize, Serialize};
 
@@ -29,6 +29,32 @@ impl Transport {
         match self {
             Self::Udp => "UDP",
             Self::Tcp => "TCP",
+        }
+    }
+}
+
+/// A network of peers: an address and the bits of it that count.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Network {
+    /// An address in it.
+    pub address: IpAddr,
+    /// Bits of the network part.
+    pub bits: u8,
+}
+
+impl Network {
+    /// Whether an address lies in it. IPv4 addresses mapped into IPv6 count as IPv4.
+    pub fn contains(&self, ip: IpAddr) -> bool {
+        let differs = |a: u128, b: u128, width: u32| {
+            let host = width.saturating_sub(u32::from(self.bits));
+            (a ^ b).checked_shr(host).unwrap_or(0)
+        };
+        match (self.address, ip.to_canonical()) {
+            (IpAddr::V4(a), IpAddr::V4(b)) => {
+                differs(a.to_bits().into(), b.to_bits().into(), 32) == 0
+            }
+            (IpAddr::V6(a), IpAddr::V6(b)) => differs(a.to_bits(), b.to_bits(), 128) == 0,
+            (IpAddr::V4(_), IpAddr::V6(_)) | (IpAddr::V6(_), IpAddr::V4(_)) => false,
         }
     }
 }

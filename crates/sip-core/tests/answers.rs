@@ -11,6 +11,7 @@ use sip_core::dialog::Refusal;
 use sip_core::endpoint::{
     Admission, DropReason, EndpointConfig, EndpointEffect, EndpointInput, NewInvite,
 };
+use sip_core::flow::Network;
 
 const PEER: &str = "192.0.2.7:5060";
 
@@ -253,8 +254,48 @@ fn responses_go_where_via_and_rport_say() {
     let (to, via) = ask("SIP/2.0/UDP 198.51.100.9", "198.51.100.9:1025");
     assert_eq!(to, "198.51.100.9:5060");
     assert!(!via.contains("received"), "{via}");
-    let (to, _) = ask("SIP/2.0/UDP 10.1.1.1;maddr=192.0.2.99", "198.51.100.9:1025");
-    assert_eq!(to, "192.0.2.99:5060");
+}
+
+#[test]
+fn maddr_is_obeyed_only_from_trusted_networks() {
+    let trusted = Network {
+        address: [198, 51, 100, 0].into(),
+        bits: 24,
+    };
+    let config = EndpointConfig {
+        maddr_from: [trusted].into(),
+        ..EndpointConfig::default()
+    };
+    let mut endpoint = endpoint(config);
+    let mut ask = |from: &str| {
+        let via = format!("Via: SIP/2.0/UDP 10.1.1.1;rport;maddr=192.0.2.99;branch=z9hG4bK{from}");
+        let bytes = request("OPTIONS", "sip:192.0.2.200", &[&via], "");
+        let (flow, _) = answered(&receive(&mut endpoint, 0, udp(from), bytes));
+        flow.remote.to_string()
+    };
+    assert_eq!(ask("198.51.100.9:1025"), "192.0.2.99:5060");
+    assert_eq!(ask("203.0.113.9:1025"), "203.0.113.9:1025");
+}
+
+#[test]
+fn a_stranger_is_turned_away_once_and_nothing_is_kept() {
+    let mut endpoint = endpoint(EndpointConfig::default());
+    let effects = receive(&mut endpoint, 0, udp(PEER), invite(&[]));
+    let [EndpointEffect::NewInvite(new)] = &effects[..] else {
+        panic!("{effects:?}");
+    };
+    let turned_away = EndpointInput::TurnAway {
+        invite: new.clone(),
+        refusal: Refusal::new(403),
+    };
+    endpoint.handle(Duration::ZERO, turned_away);
+    let mut effects = Vec::new();
+    while let Some(effect) = endpoint.poll_effect() {
+        effects.push(effect);
+    }
+    assert_eq!(answered(&effects).1.status(), 403);
+    assert_eq!((endpoint.dialogs(), endpoint.remembered()), (0, 0));
+    assert_eq!(endpoint.poll_timeout(), None, "and nothing is repeated");
 }
 
 #[test]

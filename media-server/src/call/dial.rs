@@ -139,7 +139,12 @@ pub(super) async fn routed(state: &mut State, routed: Routed) -> Result<(), Acto
         return Ok(());
     }
     let target = routed.target;
-    match (routed.place, lease(state, target)) {
+    let place = routed.place;
+    let media = place
+        .as_ref()
+        .ok()
+        .and_then(|(_, flow)| lease(state, target, flow));
+    match (place, media) {
         (Ok((uri, flow)), Some(media)) => invite(state, target, uri, flow, media).await?,
         (Err(why), _) => {
             tracing::info!(call_id = %state.dossier().call(), why, "a target cannot be called");
@@ -150,14 +155,16 @@ pub(super) async fn routed(state: &mut State, routed: Routed) -> Result<(), Acto
     Ok(())
 }
 
-fn lease(state: &mut State, target: usize) -> Option<MediaAddress> {
-    let ip = state.args.profile.media_ip(&state.args.invite.flow);
-    let seat = state.services().media.seat(Some(ip), WireSeed::random());
+fn lease(state: &mut State, target: usize, flow: &Flow) -> Option<MediaAddress> {
+    let ip = state.args.profile.media_ip(flow);
+    let ports = state.args.profile.media_ports();
+    let media = &state.services().media;
+    let seat = media.seat_among(&ports, Some(ip), WireSeed::random());
     let seat = seat.ok()?;
     let local = seat.local_addr();
     state.dialling.parties.get_mut(&target)?.seat = Some(seat);
     Some(MediaAddress {
-        ip: state.args.profile.announced_ip(local.ip()),
+        ip: state.args.profile.announced_ip(flow),
         port: local.port(),
     })
 }
@@ -205,7 +212,7 @@ async fn invite(
 }
 
 fn outbound(state: &State, target: Uri, flow: Flow, media: MediaAddress) -> Option<OutboundCall> {
-    let host = state.args.profile.announced_ip(flow.local.ip()).to_string();
+    let host = state.args.profile.announced_ip(&flow).to_string();
     let from = Uri::sip(Some(&state.dialling.from), &host, None).ok()?;
     let hops = state.args.invite.request.max_forwards().unwrap_or(70);
     Some(OutboundCall {

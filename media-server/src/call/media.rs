@@ -118,7 +118,9 @@ pub(super) fn answer(state: &mut State) {
 fn address(state: &mut State) -> Option<MediaAddress> {
     if state.media.seat.is_none() {
         let ip = state.args.profile.media_ip(&state.args.invite.flow);
-        match state.services().media.seat(Some(ip), WireSeed::random()) {
+        let ports = state.args.profile.media_ports();
+        let media = &state.services().media;
+        match media.seat_among(&ports, Some(ip), WireSeed::random()) {
             Ok(seat) => state.media.seat = Some(seat),
             Err(error) => {
                 tracing::warn!(call_id = %state.dossier().call(), %error, "no media port");
@@ -128,7 +130,7 @@ fn address(state: &mut State) -> Option<MediaAddress> {
     }
     let local = state.media.seat.as_ref()?.local_addr();
     Some(MediaAddress {
-        ip: state.args.profile.announced_ip(local.ip()),
+        ip: state.args.profile.announced_ip(&state.args.invite.flow),
         port: local.port(),
     })
 }

@@ -29,6 +29,8 @@ pub struct PortNumbers {
 /// The pool itself: pure, time is an argument.
 #[derive(Debug)]
 pub(super) struct PortPool {
+    /// Ranges whose ports are all known here; those of several profiles may overlap.
+    ranges: Vec<RangeInclusive<u16>>,
     free: VecDeque<u16>,
     resting: VecDeque<(u16, Duration)>,
     numbers: PortNumbers,
@@ -36,21 +38,40 @@ pub(super) struct PortPool {
 
 impl PortPool {
     pub(super) fn new(range: &RangeInclusive<u16>) -> Self {
-        let free = range
-            .clone()
-            .filter(|port| port % 2 == 0 && *port != 0)
-            .collect();
-        Self {
-            free,
+        let mut pool = Self {
+            ranges: Vec::new(),
+            free: VecDeque::new(),
             resting: VecDeque::new(),
             numbers: PortNumbers::default(),
-        }
+        };
+        pool.cover(range);
+        pool
     }
 
-    pub(super) fn lease(&mut self, now: Duration) -> Result<u16, MediaError> {
+    /// A range that is new takes its ports in, but for those that an older one has.
+    fn cover(&mut self, range: &RangeInclusive<u16>) {
+        if self.ranges.contains(range) {
+            return;
+        }
+        let old = std::mem::take(&mut self.ranges);
+        let known = |port: &u16| old.iter().any(|range| range.contains(port));
+        let even = range.clone().filter(|port| port % 2 == 0 && *port != 0);
+        self.free.extend(even.filter(|port| !known(port)));
+        self.ranges = old;
+        self.ranges.push(range.clone());
+    }
+
+    /// A port of this range: the one that has rested longest.
+    pub(super) fn lease(
+        &mut self,
+        now: Duration,
+        range: &RangeInclusive<u16>,
+    ) -> Result<u16, MediaError> {
+        self.cover(range);
         self.wake_rested(now);
-        let port = self.free.pop_front().or_else(|| self.hurry(now));
-        let Some(port) = port else {
+        let fitting = self.free.iter().position(|port| range.contains(port));
+        let port = fitting.and_then(|at| self.free.remove(at));
+        let Some(port) = port.or_else(|| self.hurry(now, range)) else {
             self.numbers.exhausted += 1;
             return Err(MediaError::PortsExhausted {
                 leased: self.numbers.leased,
@@ -85,12 +106,11 @@ impl PortPool {
         }
     }
 
-    fn hurry(&mut self, now: Duration) -> Option<u16> {
-        let (port, since) = self.resting.front().copied()?;
-        if now.saturating_sub(since) < SHORT_REST {
-            return None;
-        }
-        self.resting.pop_front();
+    fn hurry(&mut self, now: Duration, range: &RangeInclusive<u16>) -> Option<u16> {
+        let rested = |since: Duration| now.saturating_sub(since) >= SHORT_REST;
+        let fits = |(port, since): &(u16, Duration)| range.contains(port) && rested(*since);
+        let at = self.resting.iter().position(fits)?;
+        let (port, _) = self.resting.remove(at)?;
         self.numbers.hurried += 1;
         Some(port)
     }
@@ -117,11 +137,15 @@ impl Drop for PortLease {
     }
 }
 
-pub(super) fn lease(pool: &Arc<Mutex<PortPool>>, epoch: Instant) -> Result<PortLease, MediaError> {
+pub(super) fn lease(
+    pool: &Arc<Mutex<PortPool>>,
+    epoch: Instant,
+    range: &RangeInclusive<u16>,
+) -> Result<PortLease, MediaError> {
     let port = pool
         .lock()
         .unwrap_or_else(PoisonError::into_inner)
-        .lease(epoch.elapsed())?;
+        .lease(epoch.elapsed(), range)?;
     Ok(PortLease {
         port,
         epoch,
@@ -140,11 +164,12 @@ mod tests {
     #[test]
     fn only_even_ports_are_leased_and_exhaustion_is_a_value() {
         let mut pool = PortPool::new(&(101..=105));
+        let all = 101..=105;
         assert_eq!(
-            (pool.lease(at(0)).ok(), pool.lease(at(0)).ok()),
+            (pool.lease(at(0), &all).ok(), pool.lease(at(0), &all).ok()),
             (Some(102), Some(104))
         );
-        let error = pool.lease(at(0)).map_err(|e| e.to_string());
+        let error = pool.lease(at(0), &all).map_err(|e| e.to_string());
         assert_eq!(
             error,
             Err("no RTP port is free (2 in use, 0 resting)".into())
@@ -155,11 +180,16 @@ mod tests {
     #[test]
     fn a_port_rests_five_seconds_and_one_under_pressure() {
         let mut pool = PortPool::new(&(100..=103));
-        assert_eq!(pool.lease(at(0)).ok(), Some(100));
+        let all = 100..=103;
+        assert_eq!(pool.lease(at(0), &all).ok(), Some(100));
         pool.release(at(0), 100);
-        assert_eq!(pool.lease(at(100)).ok(), Some(102), "the rested one first");
-        assert!(pool.lease(at(999)).is_err());
-        assert_eq!(pool.lease(at(1_000)).ok(), Some(100));
+        assert_eq!(
+            pool.lease(at(100), &all).ok(),
+            Some(102),
+            "the rested one first"
+        );
+        assert!(pool.lease(at(999), &all).is_err());
+        assert_eq!(pool.lease(at(1_000), &all).ok(), Some(100));
         assert_eq!(pool.numbers(at(1_000)).hurried, 1);
         pool.release(at(1_000), 100);
         assert_eq!(
@@ -172,5 +202,21 @@ mod tests {
                 resting: 0
             }
         );
+    }
+
+    #[test]
+    fn profiles_have_their_own_ranges_and_never_the_same_port() {
+        let (ours, theirs) = (100..=103, 102..=105);
+        let mut pool = PortPool::new(&ours);
+        let leased = [
+            pool.lease(at(0), &theirs).ok(),
+            pool.lease(at(0), &ours).ok(),
+            pool.lease(at(0), &theirs).ok(),
+            pool.lease(at(0), &ours).ok(),
+        ];
+        assert_eq!(leased, [Some(102), Some(100), Some(104), None]);
+        pool.release(at(0), 104);
+        assert!(pool.lease(at(2_000), &ours).is_err(), "not one of ours");
+        assert_eq!(pool.lease(at(2_000), &theirs).ok(), Some(104));
     }
 }

@@ -43,10 +43,12 @@ pub(super) async fn bind(addr: SocketAddr) -> Result<(SocketAddr, TcpListener), 
 pub(super) async fn accept(wire: Arc<Wire>, local: SocketAddr, listener: TcpListener) {
     loop {
         match listener.accept().await {
-            Ok((stream, remote)) if wire.connections() < MAX_CONNECTIONS => {
-                adopt(&wire, local, remote, stream);
+            Ok((stream, remote)) => {
+                let welcome = wire.gate.welcomes(wire.clock.now(), remote.ip());
+                if welcome && wire.connections() < MAX_CONNECTIONS {
+                    adopt(&wire, local, remote, stream);
+                }
             }
-            Ok(_) => {}
             // Out of descriptors: wait for some to come back instead of spinning.
             Err(_) => tokio::time::sleep(Duration::from_millis(50)).await,
         }
@@ -98,7 +100,11 @@ async fn read_in(wire: Arc<Wire>, flow: Flow, mut read: OwnedReadHalf, pong: mps
             match frame {
                 Frame::Ping => drop(pong.try_send(Bytes::from_static(PONG))),
                 Frame::Pong => {}
-                Frame::Message(bytes) => wire.deliver(listener::Msg::Received { flow, bytes }),
+                Frame::Message(bytes) => {
+                    if wire.lets_in(flow.remote.ip(), &bytes) {
+                        wire.deliver(listener::Msg::Received { flow, bytes });
+                    }
+                }
             }
         }
         if framer.is_broken().is_some() {

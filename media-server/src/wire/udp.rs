@@ -56,7 +56,8 @@ pub(super) async fn receive(wire: Arc<Wire>, local: SocketAddr, socket: Arc<UdpS
         let Some(datagram) = buffer.get(..length) else {
             continue;
         };
-        if framing::classify(datagram) == Kind::Sip {
+        let sip = framing::classify(datagram) == Kind::Sip;
+        if sip && wire.lets_in(remote.ip(), datagram) {
             let flow = Flow {
                 transport: Transport::Udp,
                 local,

@@ -1,10 +1,11 @@
 //! What a dialog is told once.
 
+use std::sync::Arc;
 use std::time::Duration;
 
-use crate::answer::Style;
+use crate::answer::{Style, WayBack};
 use crate::digest::Login;
-use crate::flow::{Flow, Transport};
+use crate::flow::{Flow, Network, Transport};
 use crate::offer_answer::{MediaAddress, MediaPolicy};
 use crate::timers::Timers;
 use crate::value::{NameAddr, Reason, Uri};
@@ -24,6 +25,8 @@ pub struct DialogConfig {
     pub timers: Timers,
     /// Answer to the source port even without `rport` when sent-by is plainly behind a NAT (an address that is not the source's).
     pub force_rport: bool,
+    /// Networks whose `maddr` in Via is obeyed.
+    pub maddr_from: Arc<[Network]>,
     /// Where our in-dialog requests go.
     pub next_hop: NextHop,
     /// Who we are at the far side: answers its 401 and 407, for every request of ours in the dialog.
@@ -40,8 +43,16 @@ impl DialogConfig {
             media,
             timers: Timers::default(),
             force_rport: false,
+            maddr_from: Arc::from([]),
             next_hop: NextHop::WhenRoutable,
             login: None,
+        }
+    }
+
+    pub(crate) fn way_back(&self) -> WayBack<'_> {
+        WayBack {
+            force_rport: self.force_rport,
+            maddr_from: &self.maddr_from,
         }
     }
 

@@ -92,7 +92,7 @@ impl Dialog {
         self.far_invites.push(FarInvite {
             key: TransactionKey::of(request),
             cseq: request.cseq(),
-            flow: response_flow(flow, request.via(), self.config.force_rport),
+            flow: response_flow(flow, request.via(), self.config.way_back()),
             tx: InviteServer::new(timers, flow.transport.is_reliable()),
             initial,
             offered: false,
@@ -270,7 +270,7 @@ impl Dialog {
     ) {
         if self.far_invites.len() >= MAX_FAR_INVITES {
             return self.send(
-                response_flow(flow, request.via(), self.config.force_rport),
+                response_flow(flow, request.via(), self.config.way_back()),
                 bytes,
             );
         }

@@ -205,7 +205,7 @@ impl Dialog {
         self.far_requests.push_back(FarRequest {
             key: TransactionKey::of(request),
             cseq: request.cseq(),
-            flow: response_flow(flow, request.via(), self.config.force_rport),
+            flow: response_flow(flow, request.via(), self.config.way_back()),
             tx,
         });
     }

@@ -139,13 +139,16 @@ impl Via {
         Bytes::from(out)
     }
 
+    /// Where `maddr` wants the response, if it names an address (RFC 3261 §18.2.2).
+    pub fn maddr(&self) -> Option<SocketAddr> {
+        let ip = self.param("maddr").and_then(ip_of)?;
+        Some(SocketAddr::new(ip, self.port.unwrap_or(5060)))
+    }
+
     /// Where a response to a request with this top Via goes over UDP (RFC 3261 §18.2.2, RFC 3581 §4):
-    /// to `maddr` if it names an address, else back to the source, to its port if rport is wanted, else to sent-by's.
+    /// back to the source, to its port if rport is wanted, else to sent-by's. ([`Self::maddr`] is for those who trust the sender.)
     pub fn response_address(&self, source: SocketAddr, behind_nat: bool) -> SocketAddr {
         let sent_by_port = self.port.unwrap_or(5060);
-        if let Some(maddr) = self.param("maddr").and_then(ip_of) {
-            return SocketAddr::new(maddr, sent_by_port);
-        }
         if self.to_source_port(source, behind_nat) {
             return source;
         }
