@@ -9,9 +9,7 @@ use schemars::JsonSchema;
 use serde::Deserialize;
 
 use crate::carrier::optional_length;
-use crate::{
-    Cidr, ExternalIp, Guard, IdentityIn, IdentityOut, Listen, Numbers, Pace, PortRange,
-};
+use crate::{Cidr, ExternalIp, Guard, IdentityIn, IdentityOut, Listen, Numbers, Pace, PortRange};
 
 /// A profile. Its name is the file's.
 #[derive(Debug, Clone, PartialEq, Deserialize, JsonSchema)]
