@@ -21,7 +21,7 @@ pub(super) fn is_one(bytes: &[u8]) -> bool {
     let agents = head.split(|byte| *byte == b'\n').filter_map(agent);
     agents.map(<[u8]>::to_ascii_lowercase).any(|agent| {
         let named = |name: &&[u8]| agent.windows(name.len()).any(|part| part == *name);
-        NAMES.iter().any(|name| named(name))
+        NAMES.iter().any(named)
     })
 }
 
