@@ -9,7 +9,9 @@ mod config;
 mod counters;
 mod finished;
 mod inspect;
+mod malformed;
 mod refusals;
+mod register;
 
 use std::collections::{HashMap, VecDeque};
 use std::time::Duration;
@@ -23,13 +25,10 @@ use crate::answer::{self, Style, response_flow};
 use crate::dialog::{DialogId, DialogSeed, FinishedTransaction, Refusal};
 use crate::flow::{Flow, Transport};
 use crate::framing::{Kind, classify};
-use crate::message::{
-    Answerable, Draft, Fault, Framing, Message, Method, ParseError, Request, Response, parse,
-};
+use crate::message::{Framing, Message, Method, Request, Response, parse};
 use crate::timers::earliest;
 use crate::tokens::TokenSource;
 use crate::transaction::TransactionKey;
-use crate::value::Via;
 use finished::Finished;
 use refusals::Refusals;
 
@@ -61,6 +60,15 @@ pub enum EndpointInput {
         invite: Box<NewInvite>,
         /// How.
         refusal: Refusal,
+    },
+    /// The answer to a REGISTER that was handed out; a copy of the request gets it again.
+    Answer {
+        /// What was handed out.
+        register: Box<Register>,
+        /// The final status.
+        status: u16,
+        /// Headers beside the common ones.
+        headers: Vec<(&'static str, Vec<u8>)>,
     },
     /// A dialog is gone; `finished` is what [`crate::dialog::Dialog::finished`] gave.
     Forget {
@@ -100,6 +108,8 @@ pub enum EndpointEffect {
     },
     /// A call comes in: make a dialog of it ([`crate::dialog::Dialog::uas`]), or refuse it.
     NewInvite(Box<NewInvite>),
+    /// Somebody registers: judge it and answer with [`EndpointInput::Answer`].
+    Register(Box<Register>),
     /// A message for a dialog.
     Deliver {
         /// Which.
@@ -131,6 +141,15 @@ pub struct NewInvite {
     /// Where it came in.
     pub flow: Flow,
     /// The INVITE.
+    pub request: Request,
+}
+
+/// A REGISTER outside any dialog.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Register {
+    /// Where it came in.
+    pub flow: Flow,
+    /// The request.
     pub request: Request,
 }
 
@@ -204,6 +223,11 @@ impl Endpoint {
                 self.counters.refused_stateless += 1;
                 self.answer(invite.flow, &invite.request, &refusal);
             }
+            EndpointInput::Answer {
+                register,
+                status,
+                headers,
+            } => self.answer_register(now, &register, status, &headers),
             EndpointInput::Forget {
                 dialog_id,
                 finished,
@@ -348,7 +372,11 @@ impl Endpoint {
             (Some(refusal), Method::Invite) => self.refuse(now, flow, key, &request, &refusal),
             (Some(refusal), _) => self.answer(flow, &request, &refusal),
             (None, Method::Invite) => self.new_invite(flow, key, request),
-            // The inspection lets only OPTIONS pass beside INVITE.
+            (None, Method::Register) => {
+                let register = Box::new(Register { flow, request });
+                self.effects.push_back(EndpointEffect::Register(register));
+            }
+            // The inspection lets only OPTIONS pass beside these.
             (None, _) => self.answer_options(flow, &request),
         }
     }
@@ -461,61 +489,6 @@ impl Endpoint {
         let mut draft = answer::begin(request, flow, status, phrase, Some(tag), self.style());
         answer::owed_headers(&mut draft, request, status);
         refusal.write(&mut draft);
-        draft.finish(b"")
-    }
-
-    /// 400 or 505 for a request that could be read far enough; a broken stream is closed after it.
-    fn malformed(&mut self, flow: Flow, error: &ParseError) {
-        self.counters.malformed += 1;
-        match error.answer.as_deref() {
-            Some(answerable) => {
-                let bytes = self.answer_malformed(flow, answerable, error);
-                let via = answerable.vias.first().and_then(|raw| Via::parse(raw).ok());
-                let way = self.config.way_back();
-                let to = via.map_or(flow, |via| response_flow(flow, &via, way));
-                self.transmit(to, bytes);
-            }
-            None => self.dropped(flow, DropReason::Malformed),
-        }
-        let torn = matches!(
-            error.fault,
-            Fault::Length(_) | Fault::NoHeaderEnd | Fault::TooLong
-        );
-        if torn && flow.transport == Transport::Tcp {
-            self.effects.push_back(EndpointEffect::Close { flow });
-        }
-    }
-
-    fn answer_malformed(&self, flow: Flow, raw: &Answerable, error: &ParseError) -> Bytes {
-        let mut draft = Draft::response(error.status(), error.phrase().as_bytes());
-        for (at, via) in raw.vias.iter().enumerate() {
-            match Via::parse(via).ok().filter(|_| at == 0) {
-                Some(top) => {
-                    draft.header("Via", top.stamped(flow.remote, self.config.force_rport));
-                }
-                None => {
-                    draft.header("Via", via);
-                }
-            }
-        }
-        let missing = Bytes::new();
-        let from = raw.from.as_ref().unwrap_or(&missing);
-        let call_id = raw.call_id.as_ref().unwrap_or(&missing);
-        let tag = self
-            .tokens
-            .stateless_tag([from.as_ref(), call_id, &raw.cseq]);
-        for (name, value) in [("From", &raw.from), ("Call-ID", &raw.call_id)] {
-            if let Some(value) = value {
-                draft.header(name, value);
-            }
-        }
-        if let Some(to) = &raw.to {
-            let has_tag = to.windows(4).any(|part| part.eq_ignore_ascii_case(b"tag="));
-            let tagged = [to.as_ref(), b";tag=", &tag].concat();
-            draft.header("To", if has_tag { to.to_vec() } else { tagged });
-        }
-        draft.header("CSeq", &raw.cseq);
-        draft.header("Server", &self.config.server);
         draft.finish(b"")
     }
 

@@ -33,6 +33,8 @@ pub mod framing;
 pub mod identity;
 pub mod message;
 pub mod offer_answer;
+pub mod registrar;
+pub mod registration;
 pub mod sdp;
 pub mod timers;
 pub mod tokens;

@@ -25,6 +25,8 @@ pub struct EndpointConfig {
     pub timers: Timers,
     /// Retry-After when a table is full, in seconds.
     pub retry_after_s: u32,
+    /// Hand out REGISTER as [`super::EndpointEffect::Register`]; else it gets 405.
+    pub registrar: bool,
 }
 
 impl Default for EndpointConfig {
@@ -38,6 +40,7 @@ impl Default for EndpointConfig {
             maddr_from: Arc::from([]),
             timers: Timers::default(),
             retry_after_s: 5,
+            registrar: false,
         }
     }
 }

@@ -2,7 +2,7 @@
 
 use super::Endpoint;
 use crate::answer;
-use crate::message::{Method, Request};
+use crate::message::{Method, Request, option_tags};
 use crate::transaction::TransactionKey;
 use crate::value::scan::{split_list, trim};
 use crate::value::uri::Scheme;
@@ -13,12 +13,12 @@ impl Endpoint {
         let invite = *request.method() == Method::Invite;
         let checks = [
             in_lost_dialog(request),
-            method(request),
+            self.method(request),
             scheme(request),
             // §8.1.1.6: a call may go on to another leg, and then must not turn for ever. OPTIONS ends here (RFC 4475 §3.3.11).
             (invite && request.max_forwards() == Some(0)).then_some(483),
             self.merged(request, key),
-            answer::unsupported(request).map(|_| 420),
+            required(request),
         ];
         let content = || {
             let checks = [contact(request), body(request), accept(request)];
@@ -26,6 +26,16 @@ impl Endpoint {
         };
         let first = checks.into_iter().flatten().next();
         first.or_else(|| invite.then(content).flatten())
+    }
+
+    /// §8.2.1. Methods that live inside dialogs are refused 481 outside of them.
+    fn method(&self, request: &Request) -> Option<u16> {
+        match request.method() {
+            Method::Invite | Method::Options => None,
+            Method::Register if self.config.registrar => None,
+            Method::Info | Method::Update => Some(481),
+            method => Some(answer::method_refusal(method)),
+        }
     }
 
     /// §8.2.2.2: the same request over another path, without our tag.
@@ -43,13 +53,15 @@ fn in_lost_dialog(request: &Request) -> Option<u16> {
     gone.then_some(481)
 }
 
-/// §8.2.1. Methods that live inside dialogs are refused 481 outside of them.
-fn method(request: &Request) -> Option<u16> {
-    match request.method() {
-        Method::Invite | Method::Options => None,
-        Method::Info | Method::Update => Some(481),
-        method => Some(answer::method_refusal(method)),
+/// §8.2.2.3. A registrar knows what RFC 3327 and RFC 5626 require.
+fn required(request: &Request) -> Option<u16> {
+    let unsupported = answer::unsupported(request);
+    if *request.method() != Method::Register {
+        return unsupported.map(|_| 420);
     }
+    let known = |tag: &&[u8]| [b"path".as_ref(), b"outbound"].contains(tag);
+    let mut tags = option_tags(request.headers(), "Require").into_iter();
+    tags.any(|tag| !known(&tag)).then_some(420)
 }
 
 /// §8.2.2.1.
