@@ -86,6 +86,9 @@ pub enum OfficeError {
         /// Which.
         path: PathBuf,
     },
+    /// A secret in the database cannot be opened with the keys that are here.
+    #[error(transparent)]
+    Envelope(#[from] crate::envelope::EnvelopeError),
     /// A route is open by oversight.
     #[error(transparent)]
     Route(#[from] NoScope),
@@ -117,6 +120,7 @@ impl Office {
         made.map_err(OfficeError::file(&recordings))?;
         let db = Db::open(&config.database_url).await?;
         db.migrate().await?;
+        every_key(&db, &envelope).await?;
         let admin_key = key_files::first_admin_key(&db, &config.admin_key_file).await?;
         let listener = listen(config.listen).await?;
         let local_addr = listener.local_addr().map_err(|fault| OfficeError::Listen {
@@ -181,6 +185,15 @@ impl Drop for Office {
         self.app.close();
         self.server.abort();
         self.upkeep.abort();
+    }
+}
+
+/// Secrets whose key is not here would take their owners off the air one by one: better not to start.
+async fn every_key(db: &Db, keys: &crate::envelope::Keys) -> Result<(), OfficeError> {
+    let used = db.sealed_key_ids().await?;
+    match used.iter().find(|id| !keys.knows(id)) {
+        Some(missing) => Err(keys.unknown(missing).into()),
+        None => Ok(()),
     }
 }
 

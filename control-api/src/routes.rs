@@ -4,12 +4,15 @@ mod agents;
 mod api_keys;
 mod bookings;
 mod calls;
+mod extensions;
 mod finish;
 mod health;
 mod internal;
 mod me;
 mod numbers;
 mod recording;
+mod registrations;
+mod sip_domains;
 mod stream;
 mod tenants;
 mod transcript;
@@ -86,6 +89,15 @@ fn documented() -> OpenApiRouter<App> {
         .routes(routes!(api_keys::show, api_keys::change, api_keys::revoke))
         .routes(routes!(numbers::list, numbers::create))
         .routes(routes!(numbers::show, numbers::change, numbers::delete))
+        .routes(routes!(sip_domains::list, sip_domains::create))
+        .routes(routes!(sip_domains::show, sip_domains::delete))
+        .routes(routes!(extensions::list, extensions::create))
+        .routes(routes!(
+            extensions::show,
+            extensions::change,
+            extensions::delete
+        ))
+        .routes(routes!(registrations::list))
         .routes(routes!(agents::list, agents::create))
         .routes(routes!(agents::show, agents::change, agents::delete))
         .routes(routes!(agents::draft, agents::change_draft))

@@ -54,6 +54,9 @@ async fn tidy(app: &App) {
     if let Err(fault) = app.db().prune_events(now_ms() - EVENTS_MS).await {
         tracing::warn!(%fault, "old events could not be removed");
     }
+    if let Err(fault) = app.db().prune_registrations(now_ms()).await {
+        tracing::warn!(%fault, "old registrations could not be removed");
+    }
     match upload::sweep(app.recordings()).await {
         Ok(0) => {}
         Ok(files) => tracing::info!(files, "broken-off uploads removed"),

@@ -12,9 +12,9 @@ use axum::{
     routing::{get, post, put},
 };
 use model::{
-    CallId, Fact,
+    CallId, Fact, Snapshot,
     booking::{BookingOutcome, BookingRequest},
-    internal::{FactAck, Heartbeat, RecordingAck},
+    internal::{FactAck, Heartbeat, RecordingAck, RegistrationReport, Registrations},
 };
 use serde::Deserialize;
 use serde_json::Value;
@@ -26,8 +26,10 @@ use crate::{
     body::Id,
     clock::now_ms,
     desk::{self, Decision, Order},
+    envelope::{Keys, NodeSeal},
     error::{ApiError, ErrorCode, FaultCode},
     query::Params,
+    store::place,
     upload,
 };
 
@@ -35,6 +37,8 @@ use crate::{
 const BATCH_BYTES: usize = 8 << 20;
 /// The largest batch of facts.
 const BATCH_FACTS: usize = 1_000;
+/// The largest report of registrations.
+const REPORT_ADDRESSES: usize = 500;
 /// The longest poll.
 const POLL_MS: u64 = 60_000;
 /// How late another replica's revision may be seen.
@@ -47,6 +51,10 @@ pub fn router(app: &App) -> Router<App> {
         .route("/internal/v1/journal", post(journal))
         .route("/internal/v1/bookings", post(book))
         .route("/internal/v1/heartbeat", post(heartbeat))
+        .route(
+            "/internal/v1/registrations",
+            get(registered).post(registrations),
+        )
         .layer(DefaultBodyLimit::max(BATCH_BYTES))
         .merge(
             Router::new()
@@ -60,7 +68,12 @@ pub fn router(app: &App) -> Router<App> {
 }
 
 /// The snapshot, once its revision differs from `after`; 304 when it did not within `wait_ms`.
-async fn snapshot(State(app): State<App>, mut params: Params) -> Result<Response, ApiError> {
+async fn snapshot(
+    State(app): State<App>,
+    headers: HeaderMap,
+    mut params: Params,
+) -> Result<Response, ApiError> {
+    let seal = NodeSeal::of(auth::bearer(&headers).unwrap_or_default());
     let after: Option<u64> = params.parsed("after", "a revision");
     let wait: Option<u64> = params.parsed("wait_ms", "milliseconds");
     params.finish()?;
@@ -69,13 +82,35 @@ async fn snapshot(State(app): State<App>, mut params: Params) -> Result<Response
     loop {
         bell.mark_unchanged();
         if Some(app.db().revision().await?) != after {
-            return Ok(Json(app.db().snapshot().await?).into_response());
+            let mut snapshot = app.db().snapshot().await?;
+            reseal(&mut snapshot, app.envelope(), &seal);
+            return Ok(Json(snapshot).into_response());
         }
         let left = until.saturating_duration_since(Instant::now());
         if left.is_zero() || !app.wait(&mut bell, left.min(LOOK)).await {
             return Ok(StatusCode::NOT_MODIFIED.into_response());
         }
     }
+}
+
+/// Secrets as they rest become secrets for one switch. One that cannot be opened takes its owner off the
+/// air and nobody else.
+fn reseal(snapshot: &mut Snapshot, keys: &Keys, seal: &NodeSeal) {
+    snapshot.extensions.retain_mut(|extension| {
+        let place = place("extensions", "password", extension.id);
+        let password = keys.open(&place, &extension.password);
+        match password.and_then(|password| seal.seal(&place, &password)) {
+            Ok(sealed) => {
+                extension.password = sealed;
+                true
+            }
+            Err(fault) => {
+                let id = extension.id;
+                tracing::error!(%id, %fault, "an extension is left out of the snapshot");
+                false
+            }
+        }
+    });
 }
 
 /// A batch whose facts are read one by one, so that one that is malformed stops no other.
@@ -183,6 +218,30 @@ async fn heartbeat(State(app): State<App>, bytes: Bytes) -> Result<StatusCode, A
     app.db().heartbeat(&beat, now_ms()).await?;
     app.ring();
     Ok(StatusCode::NO_CONTENT)
+}
+
+/// Takes where a switch's phones are registered.
+async fn registrations(State(app): State<App>, bytes: Bytes) -> Result<StatusCode, ApiError> {
+    let report: RegistrationReport = read(&bytes)?;
+    if report.addresses.len() > REPORT_ADDRESSES {
+        let message = format!("a report holds at most {REPORT_ADDRESSES} addresses");
+        let code = FaultCode::OutOfRange;
+        let error = ErrorCode::ValidationFailed;
+        return Err(ApiError::at(error, code, "/addresses", message));
+    }
+    app.db().report_registrations(&report, now_ms()).await?;
+    Ok(StatusCode::NO_CONTENT)
+}
+
+/// Where an address is registered.
+async fn registered(
+    State(app): State<App>,
+    mut params: Params,
+) -> Result<Json<Registrations>, ApiError> {
+    let aor = params.text("aor").unwrap_or_default();
+    params.finish()?;
+    let contacts = app.db().held_contacts(&aor, now_ms()).await?;
+    Ok(Json(Registrations { contacts }))
 }
 
 fn read<T: serde::de::DeserializeOwned>(bytes: &Bytes) -> Result<T, ApiError> {

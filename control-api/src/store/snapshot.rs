@@ -47,7 +47,9 @@ impl Db {
         let agents = tx
             .all(sql("select v.*, a.slug, a.latest_version, t.slug as tenant_slug from agent_versions v join agents a on a.id = v.agent_id join tenants t on t.id = a.tenant_id where a.deleted_ms is null and a.status = 'active' and t.deleted_ms is null and t.status = 'active' and (v.version = a.latest_version or exists (select 1 from numbers n where n.agent_id = a.id and n.agent_version = v.version and n.active)) order by v.agent_id, v.version"))
             .await?;
+        let extensions = tx.active_extensions().await?;
         Ok(Snapshot {
+            extensions,
             revision: row.map_or(Ok(0), |row| row.int("revision"))?,
             tenants: tenants.iter().map(tenant).collect::<Result<_, _>>()?,
             numbers: numbers.iter().map(number).collect::<Result<_, _>>()?,

@@ -48,6 +48,8 @@ into_value! {
     model::CallId => Text, |id: model::CallId| id.to_string();
     model::KeyId => Text, |id: model::KeyId| id.to_string();
     model::BookingId => Text, |id: model::BookingId| id.to_string();
+    model::DomainId => Text, |id: model::DomainId| id.to_string();
+    model::ExtensionId => Text, |id: model::ExtensionId| id.to_string();
     model::NodeId => Text, |id: model::NodeId| id.to_string();
     i64 => Int, |n| n;
     u32 => Int, i64::from;

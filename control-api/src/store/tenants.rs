@@ -146,6 +146,14 @@ impl Db {
         let deleted = tx.run(gone.bind(id).bind(now)).await?;
         tx.run(sql("delete from numbers where tenant_id = $1").bind(id))
             .await?;
+        // Names that others may want again.
+        for left in [
+            "delete from registrations where tenant_id = $1",
+            "delete from extensions where tenant_id = $1",
+            "delete from sip_domains where tenant_id = $1",
+        ] {
+            tx.run(sql(left).bind(id)).await?;
+        }
         tx.bump_revision().await?;
         tx.commit().await?;
         Ok(deleted == 1)

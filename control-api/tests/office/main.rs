@@ -10,6 +10,7 @@ mod harness;
 mod idempotency;
 mod live;
 mod lost_nodes;
+mod phones;
 mod recordings;
 mod rights;
 mod storage;

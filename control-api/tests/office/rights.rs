@@ -41,6 +41,8 @@ mod cases {
             ("/v1/bookings", "bkg"),
             ("/v1/api-keys", "key"),
             ("/v1/calls", "cal"),
+            ("/v1/sip-domains", "dom"),
+            ("/v1/extensions", "ext"),
         ];
         let found = kinds.iter().find(|(base, _)| path.starts_with(base));
         found.map_or("xxx", |(_, prefix)| prefix)
@@ -101,9 +103,15 @@ mod cases {
         let (switch, call) = (Switch::new(1), CallId::new(5, 5));
         app.take(switch, &switch.call(call, &theirs, &agent)).await;
         let me = app.read("/v1/me", &theirs.key).await;
+        let domain = json!({"name": "pbx.example"});
+        let domain = app.made("/v1/sip-domains", &theirs.key, domain).await;
+        let phone = json!({"domain_id": domain["id"], "user": "1001", "password": "a long one"});
+        let phone = app.made("/v1/extensions", &theirs.key, phone).await;
         let document = app.read("/openapi.json", "").await;
         let fill = |path: &str| {
             let id = match prefix_of(path) {
+                "dom" => text(&domain, "/id"),
+                "ext" => text(&phone, "/id"),
                 "ten" => theirs.id.clone(),
                 "agt" => agent.clone(),
                 "num" => text(&number, "/id"),
@@ -138,7 +146,14 @@ mod cases {
             asked += 1;
         }
         assert!(asked >= 20, "{asked}");
-        let lists = ["calls", "agents", "numbers", "bookings"];
+        let lists = [
+            "calls",
+            "agents",
+            "numbers",
+            "bookings",
+            "sip-domains",
+            "extensions",
+        ];
         for list in lists {
             let own = app.read(&format!("/v1/{list}"), &ours.key).await;
             assert_eq!(own["data"], json!([]), "{list}");

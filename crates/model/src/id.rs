@@ -84,6 +84,12 @@ id!(KeyId, "key", "An API key (never its secret).");
 id!(BookingId, "bkg", "A booking.");
 id!(RecordingId, "rec", "A recording of a conversation.");
 id!(
+    DomainId,
+    "dom",
+    "A SIP domain of a tenant: the realm of its phones."
+);
+id!(ExtensionId, "ext", "An extension: a phone's account.");
+id!(
     NodeId,
     "nod",
     "One media server's data folder: stays the same across restarts."

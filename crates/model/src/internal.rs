@@ -6,6 +6,8 @@
 //! | `POST /internal/v1/journal` | [`FactBatch`] → [`FactAck`] |
 //! | `PUT /internal/v1/recordings/{call_id}` | WAV bytes, header `x-content-sha256` → [`RecordingAck`] |
 //! | `POST /internal/v1/bookings` | [`crate::booking::BookingRequest`] → [`crate::booking::BookingOutcome`] |
+//! | `POST /internal/v1/registrations` | [`RegistrationReport`] → 204 |
+//! | `GET /internal/v1/registrations?aor=A` | → [`Registrations`] |
 //! | `POST /internal/v1/heartbeat` | [`Heartbeat`] → 204 |
 //!
 //! All of it wants `Authorization: Bearer <node key>`.
@@ -57,4 +59,62 @@ pub struct Heartbeat {
     pub live: Vec<CallId>,
     /// Whether it takes new calls.
     pub accepting: bool,
+}
+
+/// Where the extensions of a switch are registered: each address of record with all it has there.
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+pub struct RegistrationReport {
+    /// The switch.
+    pub node: NodeId,
+    /// Everything there is: what the office knows beside it of this switch is gone.
+    pub complete: bool,
+    /// At most 500 addresses; one without contacts is registered there no more.
+    pub addresses: Vec<RegisteredAddress>,
+}
+
+/// An address of record and where it is reached.
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+pub struct RegisteredAddress {
+    /// `user@domain`.
+    pub aor: String,
+    /// How it is reached; none: no more.
+    pub contacts: Vec<RegisteredContact>,
+}
+
+/// One binding of an address of record.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct RegisteredContact {
+    /// What names it among the bindings of its address.
+    pub name: String,
+    /// The URI of its Contact.
+    pub contact: String,
+    /// Path values, in the order of a Route.
+    pub path: Vec<String>,
+    /// The profile it came over.
+    pub profile: String,
+    /// `udp`, `tcp`.
+    pub transport: String,
+    /// Where it came from, `203.0.113.9:5060`.
+    pub source: String,
+    /// What the phone calls itself.
+    pub user_agent: String,
+    /// When it ends, milliseconds since 1970 UTC.
+    pub expires_unix_ms: i64,
+}
+
+/// Where an address is registered, on whatever switch.
+#[derive(Debug, Clone, Default, PartialEq, Serialize, Deserialize)]
+pub struct Registrations {
+    /// Alive now.
+    pub contacts: Vec<HeldContact>,
+}
+
+/// A binding and the switch that holds its flow.
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+pub struct HeldContact {
+    /// The switch.
+    pub node: NodeId,
+    /// The binding.
+    #[serde(flatten)]
+    pub contact: RegisteredContact,
 }

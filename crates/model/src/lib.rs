@@ -18,5 +18,8 @@ pub use agent::{AgentConfig, AgentRef, BrainConfig};
 pub use cause::FailureClass;
 pub use end_reason::EndReason;
 pub use fact::{Fact, FactKind};
-pub use id::{AgentId, BookingId, CallId, KeyId, NodeId, NumberId, RecordingId, TenantId};
+pub use id::{
+    AgentId, BookingId, CallId, DomainId, ExtensionId, KeyId, NodeId, NumberId, RecordingId,
+    TenantId,
+};
 pub use snapshot::Snapshot;

@@ -2,7 +2,7 @@
 
 use serde::{Deserialize, Serialize};
 
-use crate::{AgentId, NumberId, TenantId, agent::PublishedAgent};
+use crate::{AgentId, ExtensionId, NumberId, TenantId, agent::PublishedAgent};
 
 /// What the office publishes to the switches. The switch keeps the last good one on disk; a call
 /// pins its revision for life.
@@ -16,6 +16,9 @@ pub struct Snapshot {
     pub numbers: Vec<NumberEntry>,
     /// Every version that a number pins, and the latest of each agent.
     pub agents: Vec<PublishedAgent>,
+    /// Extensions that may register and call.
+    #[serde(default)]
+    pub extensions: Vec<ExtensionEntry>,
 }
 
 /// A tenant as the switch needs it.
@@ -40,6 +43,23 @@ pub struct NumberEntry {
     pub agent: AgentId,
     /// A pinned version; none = latest.
     pub pin: Option<u32>,
+}
+
+/// An extension as the switch needs it.
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+pub struct ExtensionEntry {
+    /// Its id.
+    pub id: ExtensionId,
+    /// Whose it is.
+    pub tenant: TenantId,
+    /// The domain it is in: the realm of its password, the host of its address.
+    pub domain: String,
+    /// Its name in the domain: `1001`.
+    pub user: String,
+    /// For people.
+    pub display_name: String,
+    /// Its password, sealed for the switch that asked (place `extensions.password/ID`).
+    pub password: String,
 }
 
 impl Snapshot {
