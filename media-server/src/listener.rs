@@ -206,7 +206,7 @@ fn settle(me: &ActorRef<Msg>, state: &mut State) {
                 }
             }
             EndpointEffect::Close { flow, .. } => state.args.wire.close_stream(flow.connection),
-            EndpointEffect::Dropped { .. } => {}
+            EndpointEffect::Register(_) | EndpointEffect::Dropped { .. } => {}
         }
     }
     arm(me, state);

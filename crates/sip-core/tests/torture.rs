@@ -144,6 +144,7 @@ fn outcome(endpoint: &mut Endpoint, now: Duration, bytes: Bytes) -> String {
                 String::from_utf8_lossy(&bytes[8..11]).into_owned()
             }
             EndpointEffect::NewInvite(_) => "new-invite".to_owned(),
+            EndpointEffect::Register(_) => "registers".to_owned(),
             EndpointEffect::Dropped { .. } => "dropped".to_owned(),
             other => format!("{other:?}"),
         });

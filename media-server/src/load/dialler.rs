@@ -489,7 +489,9 @@ impl<'a> Dialler<'a> {
                     self.endpoint
                         .handle(now, EndpointInput::Refuse { invite, refusal });
                 }
-                EndpointEffect::Close { .. } | EndpointEffect::Dropped { .. } => {}
+                EndpointEffect::Register(_)
+                | EndpointEffect::Close { .. }
+                | EndpointEffect::Dropped { .. } => {}
             }
         }
     }

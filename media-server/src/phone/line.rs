@@ -130,7 +130,9 @@ impl Line {
                     self.endpoint
                         .handle(now, EndpointInput::Refuse { invite, refusal });
                 }
-                EndpointEffect::Close { .. } | EndpointEffect::Dropped { .. } => {}
+                EndpointEffect::Register(_)
+                | EndpointEffect::Close { .. }
+                | EndpointEffect::Dropped { .. } => {}
             }
         }
     }

@@ -641,7 +641,9 @@ impl Desk {
                     let refuse = EndpointInput::Refuse { invite, refusal };
                     self.endpoint.handle(now, refuse);
                 }
-                EndpointEffect::Close { .. } | EndpointEffect::Dropped { .. } => {}
+                EndpointEffect::Register(_)
+                | EndpointEffect::Close { .. }
+                | EndpointEffect::Dropped { .. } => {}
             }
         }
     }

@@ -362,7 +362,9 @@ impl Pair {
                 let dialog = dialog.expect("the endpoint delivers to live dialogs only");
                 dialog.handle(now, DialogInput::Received { flow, message });
             }
-            EndpointEffect::Close { .. } | EndpointEffect::Dropped { .. } => {}
+            EndpointEffect::Register(_)
+            | EndpointEffect::Close { .. }
+            | EndpointEffect::Dropped { .. } => {}
         }
     }
 
