@@ -154,7 +154,11 @@ fn seconds(value: &[u8]) -> u64 {
     let value = trim(value);
     let digits = !value.is_empty() && value.iter().all(u8::is_ascii_digit);
     // More than 2³²−1 is still a number (RFC 3261 §20.19).
-    let most = digits.then_some(u64::from(u32::MAX)).unwrap_or(MALFORMED_S);
+    let most = if digits {
+        u64::from(u32::MAX)
+    } else {
+        MALFORMED_S
+    };
     decimal(value, u64::from(u32::MAX)).unwrap_or(most)
 }
 
