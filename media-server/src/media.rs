@@ -118,6 +118,9 @@ pub enum MediaError {
     /// The seat is taken, or was never evicted.
     #[error("the leg is {0}")]
     Seat(&'static str),
+    /// The agreed SRTP keys cannot be used.
+    #[error(transparent)]
+    Protection(#[from] media_core::Error),
     /// The runtime is shutting down.
     #[error("the media threads are stopping")]
     Stopping,

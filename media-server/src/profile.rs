@@ -10,13 +10,14 @@ use std::{
 use arc_swap::ArcSwapOption;
 use media_core::codec;
 use settings::{
-    Auth, Dtmf, ExternalIp, Negotiation as SettingsNegotiation, Transport as SettingsTransport,
+    Auth, Dtmf, ExternalIp, Negotiation as SettingsNegotiation, Srtp,
+    Transport as SettingsTransport,
 };
 use sip_core::{
     dialog::DialogConfig,
     endpoint::EndpointConfig,
     flow::{Flow, Network, Transport},
-    offer_answer::{CodecCapability, MediaPolicy, Negotiation},
+    offer_answer::{CodecCapability, MediaPolicy, Negotiation, SrtpPolicy},
 };
 
 /// What we call ourselves in SIP.
@@ -162,6 +163,11 @@ impl Profile {
             },
             ptime_ms: 20,
             rtcp_mux: false,
+            srtp: match self.settings.srtp {
+                Srtp::Off => SrtpPolicy::Off,
+                Srtp::Optional => SrtpPolicy::Optional,
+                Srtp::Required => SrtpPolicy::Required,
+            },
         }
     }
 

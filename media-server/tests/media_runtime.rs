@@ -6,6 +6,7 @@ use media_core::codec::{self, Codec};
 use media_core::leg::{Command, Fault, LegConfig, LegEventKind, Mode, Negotiated, Timeouts};
 use media_core::playout::{PlayoutEvent, Position, Tag};
 use media_core::rtp::{self, Packet};
+use media_core::srtp::{Keys, Srtp, Suite};
 use media_core::tone::Tone;
 use media_core::{Rate, frame};
 use media_server::media::{
@@ -36,6 +37,8 @@ struct Phone {
     tone: Tone,
     law: Box<dyn Codec>,
     heard: Vec<(u16, u32, u32, Vec<i16>)>,
+    /// The other end of an encrypted leg.
+    srtp: Option<Srtp>,
 }
 
 impl Phone {
@@ -51,6 +54,7 @@ impl Phone {
             tone: Tone::sine(440.0, -20.0),
             law,
             heard: Vec::new(),
+            srtp: None,
         }
     }
 
@@ -61,7 +65,11 @@ impl Phone {
             .socket
             .recv_from(&mut buffer)
             .expect("the leg's packet comes");
-        let packet = rtp::parse(&buffer[..len]).expect("RTP");
+        let packet = match &mut self.srtp {
+            Some(srtp) => srtp.open(&buffer[..len]).expect("true SRTP"),
+            None => &buffer[..len],
+        };
+        let packet = rtp::parse(packet).expect("RTP");
         let mut pcm = vec![0; 160];
         self.law
             .decode(packet.payload, &mut pcm)
@@ -88,7 +96,11 @@ impl Phone {
         };
         let mut bytes = [0; 172];
         rtp::build(&packet, &mut bytes).expect("room");
-        self.socket.send_to(&bytes, self.leg).expect("sent");
+        let bytes = match &mut self.srtp {
+            Some(srtp) => srtp.protect(&bytes).expect("sealed"),
+            None => &bytes,
+        };
+        self.socket.send_to(bytes, self.leg).expect("sent");
     }
 
     fn talk(&mut self, ticks: usize) {
@@ -118,6 +130,7 @@ fn config(mode: Mode, remote: SocketAddr) -> LegConfig {
             also_receive: Vec::new(),
             telephone_event: Some(101),
             comfort_noise: None,
+            srtp: None,
             remote: Some(remote),
         },
         mode,
@@ -132,6 +145,21 @@ fn leg(
     mode: Mode,
     recording: Option<RecordingSpec>,
 ) -> (LegSeat, LegRings, Phone, LegConfig) {
+    encrypted_leg(media, mode, recording, None)
+}
+
+/// The keys of both ends: `send` is ours.
+fn keys(send: u8, receive: u8) -> Keys {
+    let key = |first| [first; 30];
+    Keys::new(Suite::Aes128CmSha1Tag80, &key(send), &key(receive), 0).expect("keys")
+}
+
+fn encrypted_leg(
+    media: &Media,
+    mode: Mode,
+    recording: Option<RecordingSpec>,
+    srtp: Option<(u8, u8)>,
+) -> (LegSeat, LegRings, Phone, LegConfig) {
     let mut seat = media
         .seat(
             None,
@@ -143,7 +171,8 @@ fn leg(
         )
         .expect("a port");
     let socket = UdpSocket::bind("127.0.0.1:0").expect("bound");
-    let config = config(mode, socket.local_addr().expect("bound"));
+    let mut config = config(mode, socket.local_addr().expect("bound"));
+    config.negotiated.srtp = srtp.map(|(ours, theirs)| keys(ours, theirs));
     let rings = seat
         .seat(
             config.clone(),
@@ -153,7 +182,9 @@ fn leg(
             },
         )
         .expect("launched");
-    let phone = Phone::new(&seat, socket);
+    let mut phone = Phone::new(&seat, socket);
+    let other_end = |(ours, theirs)| Srtp::new(keys(theirs, ours)).expect("keys");
+    phone.srtp = srtp.map(other_end);
     (seat, rings, phone, config)
 }
 
@@ -279,6 +310,45 @@ async fn a_panic_in_parse_decode_or_playout_takes_out_its_leg_alone_and_the_seat
         "no gap in anybody else's sound"
     );
     assert_eq!(media.stats().evictions, 3);
+}
+
+/// The first packet has the number 65,530: the rollover counter moves on before the machine breaks, and must not go back.
+#[tokio::test]
+async fn an_encrypted_stream_goes_on_when_its_machine_is_replaced() {
+    let media = media();
+    let (mut seat, mut rings, mut phone, config) =
+        encrypted_leg(&media, Mode::Echo, None, Some((1, 2)));
+    phone.talk(20);
+    let fault = Command::Fault(Fault::PanicInPlayout);
+    rings.control.send(fault).expect("room");
+    eviction(&mut rings).await;
+    seat.relaunch(config.clone()).expect("the seat survived");
+    phone.talk(20);
+    // A re-INVITE that says the same, then one with a new key of the far side's.
+    let again = Command::Renegotiate(config.negotiated.clone());
+    rings.control.send(again).expect("room");
+    phone.talk(20);
+    assert_unbroken(&phone.heard);
+    assert!(phone.last_level(10) > -30.0, "the echo is heard");
+    let mut negotiated = config.negotiated;
+    negotiated.srtp = Some(keys(1, 3));
+    let order = Command::Renegotiate(negotiated);
+    rings.control.send(order).expect("room");
+    let rekeyed = phone.srtp.as_mut().expect("encrypted");
+    rekeyed.rekey(keys(3, 1)).expect("keys");
+    phone.talk(40);
+    assert_unbroken(&phone.heard);
+    assert!(phone.last_level(10) > -30.0, "with the new key too");
+    // What comes in clear is not heard.
+    let before = seat.stats().jitter.received;
+    let sealed = phone.srtp.take();
+    phone.say();
+    phone.say();
+    phone.srtp = sealed;
+    while seat.stats().not_authentic < 2 {
+        phone.hear();
+    }
+    assert!(seat.stats().jitter.received <= before + 40);
 }
 
 #[tokio::test]

@@ -13,6 +13,8 @@ use crate::{
 pub const HOMES: &[(&str, &str)] = &[
     ("rtc_sdp", "crates/sip-core/src/sdp.rs"),
     ("rtp_rs", "crates/media-core/src/rtp.rs"),
+    ("rtc_srtp", "crates/media-core/src/srtp.rs"),
+    ("rtc_rtp", "crates/media-core/src/srtp.rs"),
     ("rubato", "crates/media-core/src/resample.rs"),
     ("rten", "crates/local-speech/src/graph.rs"),
     ("rten_tensor", "crates/local-speech/src/graph.rs"),
@@ -30,7 +32,6 @@ pub const HOMES: &[(&str, &str)] = &[
 const WATCHED: &[&str] = &[
     "rtc",
     "rtc_rtcp",
-    "rtc_srtp",
     "rsip",
     "opus",
     "webrtc_vad",

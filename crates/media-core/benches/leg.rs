@@ -18,6 +18,7 @@ fn config(mode: Mode, ears: Option<Rate>) -> LegConfig {
         also_receive: Vec::new(),
         telephone_event: Some(101),
         comfort_noise: None,
+        srtp: None,
         remote: None,
     };
     LegConfig {

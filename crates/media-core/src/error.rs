@@ -9,6 +9,9 @@ pub enum Error {
     /// RFC 3550 §6.4: a compound packet's length field runs past its end.
     #[error("malformed RTCP packet: {0}")]
     Rtcp(&'static str),
+    /// RFC 3711: the packet is not from who holds the key, comes a second time, or cannot be sealed.
+    #[error("SRTP: {0}")]
+    Srtp(&'static str),
     /// The payload holds more audio than a packet may (100 ms) or is not whole samples.
     #[error("a {codec} payload of {bytes} bytes cannot be decoded")]
     Payload {

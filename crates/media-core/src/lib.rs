@@ -24,6 +24,7 @@ pub mod recording;
 pub mod resample;
 pub mod rtcp;
 pub mod rtp;
+pub mod srtp;
 pub mod stretch;
 pub mod tone;
 pub mod vad;

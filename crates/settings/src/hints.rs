@@ -36,7 +36,7 @@ pub(crate) const SERVER: [Hint; 10] = [
 ];
 
 /// Hints for profiles.
-pub(crate) const PROFILE: [Hint; 44] = [
+pub(crate) const PROFILE: &[Hint] = &[
     Hint::renamed(
         "sip-ip",
         "FreeSWITCH's sip-ip and sip-port are `listen = [\"udp://127.0.0.1:5060\"]`",
@@ -133,8 +133,6 @@ pub(crate) const PROFILE: [Hint; 44] = [
         "auth=digest",
         "use \"acl\" with the sources of your trunks, or \"none\" on loopback",
     ),
-    Hint::later("srtp=optional", "media is plain RTP for now: \"off\""),
-    Hint::later("srtp=required", "media is plain RTP for now: \"off\""),
     Hint::later(
         "session_timer",
         "calls are bounded by max_duration of the server file",

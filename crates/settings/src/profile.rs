@@ -46,7 +46,7 @@ pub struct Profile {
     /// How digits are offered.
     #[serde(default)]
     pub dtmf: Dtmf,
-    /// Encryption of media.
+    /// Encryption of media: SRTP with keys in SDP (SDES).
     #[serde(default)]
     pub srtp: Srtp,
     /// Admission.
@@ -102,6 +102,10 @@ pub enum Srtp {
     /// Plain RTP.
     #[default]
     Off,
+    /// SRTP with whoever offers it; offered beside plain RTP in calls that we place.
+    Optional,
+    /// SRTP or no call: an offer without it is refused (488).
+    Required,
 }
 
 /// Media sockets.

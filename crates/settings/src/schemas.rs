@@ -25,7 +25,7 @@ pub(crate) fn server_shape() -> Shape {
 }
 
 pub(crate) fn profile_shape() -> Shape {
-    Shape::new(schema::<Profile>(), &PROFILE, &FORMATS)
+    Shape::new(schema::<Profile>(), PROFILE, &FORMATS)
 }
 
 pub(crate) fn carrier_shape() -> Shape {

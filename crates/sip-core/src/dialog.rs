@@ -173,7 +173,8 @@ impl Dialog {
         ties: Ties,
         phase: Phase,
     ) -> Self {
-        let session = Session::new(config.media.clone(), tokens.session_id());
+        let session =
+            Session::new(config.media.clone(), tokens.session_id()).keyed(tokens.secret());
         Self {
             asker: config.login.clone().map(Asker::new),
             config,

@@ -4,6 +4,7 @@
 //! cannot take with port 0 in order, makes offers, and counts its SDP version up only when its description changes.
 
 mod capability;
+mod crypto;
 mod negotiate;
 mod session;
 
@@ -11,6 +12,7 @@ pub use capability::{
     AgreedCodec, AgreedEvent, AgreedMedia, CodecCapability, Direction, MediaAddress, MediaPolicy,
     Negotiation,
 };
+pub use crypto::{AgreedSrtp, CryptoLine, CryptoSuite, MasterKey, SrtpPolicy};
 pub use session::{Session, SessionSeed};
 
 use crate::sdp::SdpError;
@@ -22,8 +24,11 @@ pub enum OfferAnswerError {
     #[error(transparent)]
     Sdp(#[from] SdpError),
     /// No audio line that we can take: none, declined, or over a transport we do not speak (488).
-    #[error("no audio line over RTP/AVP")]
+    #[error("no audio line that we can take")]
     NoAudio,
+    /// Encryption is required, and the far side has none that we share (488).
+    #[error("encrypted media is required, and no crypto suite is in common")]
+    NoEncryption,
     /// No codec in common (488).
     #[error("no codec in common")]
     NoCommonCodec,
@@ -37,7 +42,7 @@ impl OfferAnswerError {
     pub fn status(&self) -> u16 {
         match self {
             Self::Sdp(_) => 400,
-            Self::NoAudio | Self::NoCommonCodec | Self::Mismatch(_) => 488,
+            Self::NoAudio | Self::NoEncryption | Self::NoCommonCodec | Self::Mismatch(_) => 488,
         }
     }
 }

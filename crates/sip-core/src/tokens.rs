@@ -59,6 +59,11 @@ impl TokenSource {
         self.number(b"sdp") >> 2
     }
 
+    /// A secret of its own for whatever makes keys (SRTP).
+    pub fn secret(&mut self) -> [u8; 32] {
+        self.block(b"secret")
+    }
+
     /// A number in `0..bound`, for back-off times.
     pub fn below(&mut self, bound: u64) -> u64 {
         self.number(b"below") % bound.max(1)

@@ -13,7 +13,7 @@ use sip_core::dialog::{
 use sip_core::endpoint::{EndpointConfig, EndpointEffect};
 use sip_core::flow::Flow;
 use sip_core::message::{Framing, Message, Request, Response, parse};
-use sip_core::offer_answer::{CodecCapability, MediaAddress, MediaPolicy, Negotiation};
+use sip_core::offer_answer::{CodecCapability, MediaAddress, MediaPolicy, Negotiation, SrtpPolicy};
 use sip_core::tokens::TokenSource;
 use sip_core::value::{NameAddr, Reason, Uri};
 
@@ -32,6 +32,7 @@ fn config() -> DialogConfig {
         negotiation: Negotiation::Offerer,
         ptime_ms: 20,
         rtcp_mux: false,
+        srtp: SrtpPolicy::Off,
     };
     DialogConfig::new("192.0.2.200", 5060, policy)
 }

@@ -4,7 +4,7 @@ use std::net::IpAddr;
 
 use sip_core::offer_answer::{
     AgreedMedia, CodecCapability, Direction, MediaAddress, MediaPolicy, Negotiation,
-    OfferAnswerError, Session,
+    OfferAnswerError, Session, SrtpPolicy,
 };
 use sip_core::sdp::Sdp;
 
@@ -25,6 +25,7 @@ fn policy(negotiation: Negotiation) -> MediaPolicy {
         negotiation,
         ptime_ms: 20,
         rtcp_mux: true,
+        srtp: SrtpPolicy::Off,
     }
 }
 

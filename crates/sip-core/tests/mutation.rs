@@ -13,7 +13,7 @@ use sip_core::dialog::{Dialog, DialogConfig, DialogEffect, DialogInput};
 use sip_core::endpoint::{EndpointConfig, EndpointEffect, EndpointInput};
 use sip_core::message::{Framing, parse};
 use sip_core::offer_answer::{
-    CodecCapability, Direction, MediaAddress, MediaPolicy, Negotiation, Session,
+    CodecCapability, Direction, MediaAddress, MediaPolicy, Negotiation, Session, SrtpPolicy,
 };
 use sip_core::sdp::Sdp;
 use sip_core::tokens::TokenSource;
@@ -84,6 +84,7 @@ fn policy() -> MediaPolicy {
         negotiation: Negotiation::Local,
         ptime_ms: 20,
         rtcp_mux: true,
+        srtp: SrtpPolicy::Off,
     }
 }
 

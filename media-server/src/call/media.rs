@@ -11,13 +11,14 @@ use media_core::{
     codec,
     frame::Rate,
     leg::{Command, LegConfig, LegEvent, LegEventKind, Mode, Negotiated},
+    srtp::{Keys, Suite},
     tone::Tone,
 };
 use model::{CallId, FactKind};
 use ractor::{Actor, ActorId, ActorProcessingErr, ActorRef, MessagingErr};
 use sip_core::{
     dialog::DialogInput,
-    offer_answer::{AgreedMedia, MediaAddress},
+    offer_answer::{AgreedMedia, AgreedSrtp, CryptoSuite, MediaAddress},
 };
 
 use super::{Msg, State, children, ears, effects, facts, speech};
@@ -164,8 +165,25 @@ pub(crate) fn negotiated(agreed: &AgreedMedia) -> Option<Negotiated> {
         also_receive: Vec::new(),
         telephone_event: agreed.telephone_event.as_ref().map(|e| e.send_payload_type),
         comfort_noise: None,
+        srtp: match &agreed.srtp {
+            Some(srtp) => Some(keys(srtp)?),
+            None => None,
+        },
         remote: agreed.remote,
     })
+}
+
+/// The agreed keys; none when they are unusable, which ends the call rather than its secrecy.
+fn keys(srtp: &AgreedSrtp) -> Option<Keys> {
+    let suite = match srtp.suite {
+        CryptoSuite::AeadAes256Gcm => Suite::AeadAes256Gcm,
+        CryptoSuite::Aes256CmSha1Tag80 => Suite::Aes256CmSha1Tag80,
+        CryptoSuite::AeadAes128Gcm => Suite::AeadAes128Gcm,
+        CryptoSuite::Aes128CmSha1Tag80 => Suite::Aes128CmSha1Tag80,
+        CryptoSuite::Aes128CmSha1Tag32 => Suite::Aes128CmSha1Tag32,
+    };
+    let (send, receive) = (srtp.send.bytes(), srtp.receive.bytes());
+    Keys::new(suite, send, receive, srtp.receive_mki_len).ok()
 }
 
 async fn launch(state: &mut State, negotiated: Negotiated) -> Result<(), ActorProcessingErr> {

@@ -16,7 +16,9 @@ use sip_core::{
     },
     endpoint::{Endpoint, EndpointConfig, EndpointEffect, EndpointInput},
     flow::{Flow, Transport},
-    offer_answer::{AgreedMedia, CodecCapability, MediaAddress, MediaPolicy, Negotiation},
+    offer_answer::{
+        AgreedMedia, CodecCapability, MediaAddress, MediaPolicy, Negotiation, SrtpPolicy,
+    },
     tokens::TokenSource,
     value::{NameAddr, Uri},
 };
@@ -282,6 +284,7 @@ impl<'a> Dialler<'a> {
             negotiation: Negotiation::Local,
             ptime_ms: 20,
             rtcp_mux: false,
+            srtp: SrtpPolicy::Off,
         };
         let local = self.flow.local;
         DialogConfig::new(local.ip().to_string(), local.port(), media)

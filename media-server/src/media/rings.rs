@@ -5,6 +5,7 @@ use super::shared::Shared;
 use super::{BRIDGE_RING, COMMAND_RING, EAR_RING_MS, EVENT_RING, MediaError, VOICE_RING_MS};
 use media_core::leg::{Command, EarFrame, LegEvent, Mode};
 use media_core::playout::{Position, Tag};
+use media_core::srtp::{Keys, Srtp};
 use media_core::{FRAME_MS, Frame, Rate};
 use rtrb::{Consumer, Producer, RingBuffer};
 use std::sync::Arc;
@@ -72,6 +73,20 @@ pub(super) struct ThreadEnds {
     pub(super) events: Producer<SeatEvent>,
     pub(super) tap: Option<Box<Tap>>,
     pub(super) bridge: Option<BridgeEnds>,
+    /// Seals and opens what passes the socket. Its counters survive the machine.
+    pub(super) srtp: Option<Box<Srtp>>,
+}
+
+impl ThreadEnds {
+    /// Takes over what was agreed (again): a session under way keeps its counters where its keys stay.
+    pub(super) fn protect(&mut self, keys: Option<&Keys>) -> Result<(), media_core::Error> {
+        match (&mut self.srtp, keys) {
+            (_, None) => self.srtp = None,
+            (Some(srtp), Some(keys)) => srtp.rekey(keys.clone())?,
+            (None, Some(keys)) => self.srtp = Some(Box::new(Srtp::new(keys.clone())?)),
+        }
+        Ok(())
+    }
 }
 
 impl std::fmt::Debug for ThreadEnds {
@@ -122,6 +137,7 @@ pub(super) fn rings(
             events,
             tap,
             bridge: None,
+            srtp: None,
         },
     )
 }

@@ -35,7 +35,8 @@ impl WireSeed {
         let [a, b, c, d, e, f, g, h, i, j] = bytes;
         Self {
             ssrc: u32::from_be_bytes([a, b, c, d]),
-            seq: u16::from_be_bytes([e, f]),
+            // RFC 3711 §3.3.1: in the lower half, lest the first packets be lost across a wrap and the far side miscount.
+            seq: u16::from_be_bytes([e, f]) & 0x7fff,
             timestamp: u32::from_be_bytes([g, h, i, j]),
         }
     }
@@ -114,7 +115,8 @@ impl LegSeat {
         let open = |spec| recorders.open(spec, rate, Arc::clone(&self.shared));
         let tap = options.recording.map(open).transpose()?;
         self.ear_batch = options.ear_batch.max(1);
-        let (held, ends) = rings::rings(rate, &self.shared, recorders, tap);
+        let (held, mut ends) = rings::rings(rate, &self.shared, recorders, tap);
+        ends.protect(config.negotiated.srtp.as_ref())?;
         self.put(config, ends, None)?;
         self.launched = true;
         Ok(held)
@@ -126,11 +128,12 @@ impl LegSeat {
     /// # Errors
     /// [`MediaError::Seat`] when nothing was evicted; a runtime that stops.
     pub fn relaunch(&mut self, config: LegConfig) -> Result<(), MediaError> {
-        let ends = self
+        let mut ends = self
             .shared
             .returned()
             .take()
             .ok_or(MediaError::Seat("not evicted"))?;
+        ends.protect(config.negotiated.srtp.as_ref())?;
         self.put(config, ends, self.shared.last_tick())
     }
 

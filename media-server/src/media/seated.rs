@@ -4,10 +4,10 @@ use super::meters::{Meters, count};
 use super::panics;
 use super::rings::{CHUNK, Order, SeatEvent, ThreadEnds};
 use super::shared::Shared;
-use media_core::leg::{Command, Leg, Mode};
+use media_core::leg::{Command, Leg, LegStats, Mode};
 use media_core::{FRAME, FRAME_MS, Frame};
 use std::io::ErrorKind;
-use std::net::UdpSocket;
+use std::net::{SocketAddr, UdpSocket};
 use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::sync::Arc;
 use std::sync::atomic::Ordering;
@@ -108,7 +108,7 @@ impl Seated {
 
     fn guarded(&mut self, meters: &Meters, step: impl FnOnce(&mut Self)) -> Fate {
         if self.shared.stop.load(Ordering::Acquire) {
-            self.shared.publish(self.leg.stats());
+            self.shared.publish(stats(&self.leg, &self.ends));
             return Fate::Leaves;
         }
         match catch_unwind(AssertUnwindSafe(|| step(self))) {
@@ -163,8 +163,7 @@ impl Seated {
             match self.socket.recv_from(buffer) {
                 Ok((len, from)) => {
                     any = true;
-                    self.leg
-                        .on_packet(now, from, buffer.get(..len).unwrap_or(&[]));
+                    self.take(now, from, buffer.get(..len).unwrap_or(&[]));
                 }
                 Err(error) if error.kind() == ErrorKind::WouldBlock => break,
                 Err(error) if error.kind() == ErrorKind::Interrupted => {}
@@ -177,12 +176,29 @@ impl Seated {
         any
     }
 
+    /// What is sealed is opened here; what is not true goes no further than a counter.
+    fn take(&mut self, now: Duration, from: SocketAddr, datagram: &[u8]) {
+        match &mut self.ends.srtp {
+            None => self.leg.on_packet(now, from, datagram),
+            Some(srtp) => {
+                if let Ok(packet) = srtp.open(datagram) {
+                    self.leg.on_packet(now, from, packet);
+                }
+            }
+        }
+    }
+
     fn obey(&mut self, now: Duration) {
         while let Ok(order) = self.ends.orders.pop() {
             match order {
                 Order::Leg(command) => {
                     if matches!(&command, Command::SetMode(mode) if *mode != Mode::Bridge) {
                         self.ends.bridge = None;
+                    }
+                    if let Command::Renegotiate(negotiated) = &command
+                        && self.ends.protect(negotiated.srtp.as_ref()).is_err()
+                    {
+                        continue;
                     }
                     self.leg.handle(now, command);
                 }
@@ -229,8 +245,12 @@ impl Seated {
             ..
         } = self;
         let tick = leg.tick(slot);
+        let packet = match &mut ends.srtp {
+            None => Ok(tick.packet),
+            Some(srtp) => srtp.protect(tick.packet),
+        };
         if let Some(to) = tick.to
-            && socket.send_to(tick.packet, to).is_err()
+            && !packet.is_ok_and(|packet| socket.send_to(packet, to).is_ok())
         {
             count(&meters.send_errors);
         }
@@ -244,7 +264,7 @@ impl Seated {
         let number = tick.tick;
         shared.store_wire(leg.wire(), slot);
         if number.is_multiple_of(PUBLISH_EVERY) {
-            shared.publish(leg.stats());
+            shared.publish(stats(leg, ends));
         }
     }
 
@@ -275,6 +295,13 @@ impl Seated {
         if any {
             self.shared.event_wake.notify_one();
         }
+    }
+}
+
+fn stats(leg: &Leg, ends: &ThreadEnds) -> LegStats {
+    LegStats {
+        not_authentic: ends.srtp.as_ref().map_or(0, |srtp| srtp.refused()),
+        ..leg.stats()
     }
 }
 

@@ -13,7 +13,9 @@ use media_core::{
 use serde_json::{Value, json};
 use sip_core::{
     dialog::{DialogConfig, DialogEvent, DialogInput, EndCause, Ended, EndedBy, OutboundCall},
-    offer_answer::{AgreedMedia, CodecCapability, MediaAddress, MediaPolicy, Negotiation},
+    offer_answer::{
+        AgreedMedia, CodecCapability, MediaAddress, MediaPolicy, Negotiation, SrtpPolicy,
+    },
     value::{NameAddr, Uri},
 };
 use tokio::{
@@ -528,6 +530,7 @@ fn config(args: &Args, local: SocketAddr) -> anyhow::Result<DialogConfig> {
         negotiation: Negotiation::Local,
         ptime_ms: 20,
         rtcp_mux: false,
+        srtp: SrtpPolicy::Off,
     };
     Ok(DialogConfig::new(
         local.ip().to_string(),

@@ -1,9 +1,11 @@
 //! baresip as a far side: a real foreign phone, headless, with a folder of its own.
 
+#![allow(dead_code, reason = "each test program uses its part")]
+
 use std::{
     net::SocketAddr,
     path::Path,
-    process::{Command, Stdio},
+    process::{Child, Command, Stdio},
 };
 
 /// Where Debian keeps its modules.
@@ -37,56 +39,130 @@ impl Call {
     }
 }
 
-/// Dials `user`, stays silent, hears, and hangs up (when nobody else has) after `seconds`.
-pub fn dial(server: SocketAddr, user: &str, transport: &str, seconds: u32) -> Call {
-    let dir = tempfile::tempdir().unwrap();
-    let path = dir.path();
-    write_config(path);
-    let target = format!("/dial sip:{user}@{server};transport={transport}");
-    let output = Command::new("baresip")
-        .arg("-f")
-        .arg(path)
-        .args(["-s", "-t", &seconds.to_string(), "-e", &target])
-        .stdin(Stdio::null())
-        .output()
-        .unwrap();
-    let trace = String::from_utf8_lossy(&output.stdout).into_owned()
-        + &String::from_utf8_lossy(&output.stderr);
-    assert!(output.status.success(), "{trace}");
-    let heard = heard(&path.join("heard"));
-    Call { trace, heard }
+/// How a baresip is set up.
+#[derive(Debug, Clone)]
+pub struct Manner {
+    /// How it reaches the server: `udp`, `tcp`.
+    pub transport: &'static str,
+    /// Parameters of its account: `audio_codecs=PCMU/8000/1;mediaenc=srtp`.
+    pub account: String,
+    /// Modules besides G.711: `srtp`.
+    pub modules: &'static [&'static str],
+    /// What it says over and over, 8 kHz; silence when empty.
+    pub says: Vec<i16>,
+    /// How long it lives.
+    pub seconds: u32,
 }
 
-/// No sound device: a silent file speaks, a bridge to nowhere listens, and sndfile keeps the sound.
-fn write_config(path: &Path) {
-    let port = super::rig::free_port();
+impl Default for Manner {
+    /// PCMU over UDP, silent, eight seconds.
+    fn default() -> Self {
+        Self {
+            transport: "udp",
+            account: "audio_codecs=PCMU/8000/1".into(),
+            modules: &[],
+            says: Vec::new(),
+            seconds: 8,
+        }
+    }
+}
+
+/// Dials `user`, stays silent, hears, and hangs up (when nobody else has) after `seconds`.
+pub fn dial(server: SocketAddr, user: &str, transport: &'static str, seconds: u32) -> Call {
+    let manner = Manner {
+        transport,
+        seconds,
+        ..Manner::default()
+    };
+    Running::dial(server, user, &manner).finish()
+}
+
+/// A baresip at work, in a folder of its own.
+pub struct Running {
+    dir: tempfile::TempDir,
+    child: Child,
+    /// Where it listens.
+    pub port: u16,
+}
+
+impl Running {
+    /// Dials `user` at once.
+    pub fn dial(server: SocketAddr, user: &str, manner: &Manner) -> Self {
+        let target = format!("/dial sip:{user}@{server};transport={}", manner.transport);
+        Self::start(manner, "", &["-e", &target])
+    }
+
+    /// Waits for calls and takes them at once.
+    pub fn answer(manner: &Manner) -> Self {
+        Self::start(manner, ";answermode=auto", &[])
+    }
+
+    fn start(manner: &Manner, account: &str, args: &[&str]) -> Self {
+        let dir = tempfile::tempdir().unwrap();
+        let port = super::rig::free_port();
+        write_config(dir.path(), port, manner, account);
+        let out = std::fs::File::create(dir.path().join("trace")).unwrap();
+        let child = Command::new("baresip")
+            .arg("-f")
+            .arg(dir.path())
+            .args(["-s", "-t", &manner.seconds.to_string()])
+            .args(args)
+            .stdin(Stdio::null())
+            .stdout(out.try_clone().unwrap())
+            .stderr(out)
+            .spawn()
+            .unwrap();
+        Self { dir, child, port }
+    }
+
+    /// Waits for its end.
+    pub fn finish(mut self) -> Call {
+        let status = self.child.wait().unwrap();
+        let trace = std::fs::read(self.dir.path().join("trace")).unwrap();
+        let trace = String::from_utf8_lossy(&trace).into_owned();
+        assert!(status.success(), "{trace}");
+        let heard = heard(&self.dir.path().join("heard"));
+        Call { trace, heard }
+    }
+}
+
+/// No sound device: a file speaks, a bridge to nowhere listens, and sndfile keeps the sound.
+fn write_config(path: &Path, port: u16, manner: &Manner, account: &str) {
     let at = path.display();
+    let more = manner.modules.iter();
+    let more: String = more.map(|name| format!("module {name}.so\n")).collect();
     let config = format!(
         "poll_method epoll\nsip_listen 127.0.0.1:{port}\ncall_max_calls 1\n\
-         audio_source aufile,{at}/silence.wav\naudio_player aubridge,nowhere\naudio_alert aubridge,nowhere\n\
+         audio_source aufile,{at}/says.wav\naudio_player aubridge,nowhere\naudio_alert aubridge,nowhere\n\
          ausrc_srate 8000\nauplay_srate 8000\nausrc_channels 1\nauplay_channels 1\n\
-         module_path {MODULES}\nmodule g711.so\nmodule aufile.so\nmodule aubridge.so\nmodule sndfile.so\n\
+         module_path {MODULES}\nmodule g711.so\nmodule aufile.so\nmodule aubridge.so\nmodule sndfile.so\n{more}\
          module_app account.so\nmodule_app menu.so\nsnd_path {at}/heard\n"
     );
     std::fs::create_dir(path.join("heard")).unwrap();
     std::fs::write(path.join("config"), config).unwrap();
-    let account = "<sip:foreign@127.0.0.1>;regint=0;audio_codecs=PCMU/8000/1\n";
+    let account = format!(
+        "<sip:foreign@127.0.0.1>;regint=0;{}{account}\n",
+        manner.account
+    );
     std::fs::write(path.join("accounts"), account).unwrap();
     std::fs::write(path.join("contacts"), "").unwrap();
-    std::fs::write(path.join("silence.wav"), silence(60)).unwrap();
+    std::fs::write(path.join("says.wav"), wav(&manner.says)).unwrap();
 }
 
-/// A WAV file: 8 kHz, mono, 16 bit.
-fn silence(seconds: u32) -> Vec<u8> {
-    let bytes = seconds * 16_000;
+/// A WAV file of a minute: 8 kHz, mono, 16 bit, the sound again and again.
+fn wav(says: &[i16]) -> Vec<u8> {
+    let bytes = 60 * 16_000;
     let mut wav = b"RIFF".to_vec();
-    wav.extend((36 + bytes).to_le_bytes());
+    wav.extend((36 + bytes as u32).to_le_bytes());
     wav.extend(b"WAVEfmt \x10\0\0\0\x01\0\x01\0");
     wav.extend(8_000_u32.to_le_bytes());
     wav.extend(16_000_u32.to_le_bytes());
     wav.extend(b"\x02\0\x10\0data");
-    wav.extend(bytes.to_le_bytes());
-    wav.resize(wav.len() + bytes as usize, 0);
+    wav.extend((bytes as u32).to_le_bytes());
+    let whole = wav.len() + bytes;
+    let sound = says.iter().cycle().take(bytes / 2);
+    wav.extend(sound.flat_map(|sample| sample.to_le_bytes()));
+    wav.resize(whole, 0);
     wav
 }
 

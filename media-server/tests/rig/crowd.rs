@@ -26,7 +26,7 @@ use sip_core::{
     flow::{Flow, Transport},
     framing::{Frame, StreamFramer},
     message::{Message, Method},
-    offer_answer::{CodecCapability, MediaAddress, MediaPolicy, Negotiation},
+    offer_answer::{CodecCapability, MediaAddress, MediaPolicy, Negotiation, SrtpPolicy},
     tokens::TokenSource,
     value::{NameAddr, Uri},
 };
@@ -723,5 +723,6 @@ fn policy() -> MediaPolicy {
         negotiation: Negotiation::Local,
         ptime_ms: 20,
         rtcp_mux: false,
+        srtp: SrtpPolicy::Off,
     }
 }

@@ -1,6 +1,7 @@
 //! What was negotiated, as the leg uses it: which payload type means what, and the codec instances.
 
 use crate::codec::{Codec, CodecSpec};
+use crate::srtp::Keys;
 use crate::{Error, Rate};
 use std::net::SocketAddr;
 
@@ -20,6 +21,8 @@ pub struct Negotiated {
     pub telephone_event: Option<u8>,
     /// RFC 3389, when negotiated: its packets are taken as silence.
     pub comfort_noise: Option<u8>,
+    /// What both directions are encrypted with. The leg itself sees plain packets: whoever owns the socket seals and opens.
+    pub srtp: Option<Keys>,
     /// Where SDP says to send.
     pub remote: Option<SocketAddr>,
 }

@@ -199,6 +199,8 @@ pub struct LegStats {
     pub foreign_type: u64,
     /// Packets from an address that is not the leg's source.
     pub refused_source: u64,
+    /// Datagrams that failed the SRTP check; counted by the owner of the socket.
+    pub not_authentic: u64,
     /// Samples of silence in the middle of an utterance.
     pub starved_samples: u64,
     /// Samples pushed for utterances already cut.

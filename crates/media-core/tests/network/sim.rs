@@ -21,6 +21,7 @@ pub fn config() -> LegConfig {
             also_receive: vec![(8, &codec::pcma::SPEC)],
             telephone_event: Some(101),
             comfort_noise: Some(13),
+            srtp: None,
             remote: Some(far_end()),
         },
         mode: Mode::Mute,

@@ -263,6 +263,7 @@ impl World {
             also_receive: Vec::new(),
             telephone_event: None,
             comfort_noise: None,
+            srtp: None,
             remote: Some(CALLER),
         };
         let config = LegConfig {

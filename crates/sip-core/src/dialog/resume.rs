@@ -130,7 +130,9 @@ impl Dialog {
             flow: seed.flow,
         };
         let mut dialog = Self::start(now, config, tokens, ties, Phase::Ended);
-        dialog.session = Session::resume(dialog.config.media.clone(), seed.session.clone());
+        let secret = dialog.tokens.secret();
+        dialog.session =
+            Session::resume(dialog.config.media.clone(), seed.session.clone()).keyed(secret);
         dialog.invite_key = seed.invite_key;
         dialog.merge_key = seed.merge_key;
         for open in &seed.open {

@@ -4,6 +4,8 @@ use std::net::{IpAddr, SocketAddr};
 
 use serde::{Deserialize, Serialize};
 
+use super::crypto::{AgreedSrtp, SrtpPolicy};
+
 /// A codec that the media side handles.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub struct CodecCapability {
@@ -42,6 +44,9 @@ pub struct MediaPolicy {
     pub ptime_ms: u16,
     /// Whether we can take RTP and RTCP on one port (RFC 5761).
     pub rtcp_mux: bool,
+    /// Whether media is encrypted (RFC 4568).
+    #[serde(default)]
+    pub srtp: SrtpPolicy,
 }
 
 /// Where we receive RTP; RTCP is on the next port unless multiplexed.
@@ -173,4 +178,7 @@ pub struct AgreedMedia {
     pub remote_ptime_ms: Option<u16>,
     /// RTP and RTCP share a port.
     pub rtcp_mux: bool,
+    /// What both directions are encrypted with; `None` is plain RTP.
+    #[serde(default)]
+    pub srtp: Option<AgreedSrtp>,
 }

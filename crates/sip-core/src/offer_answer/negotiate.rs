@@ -6,6 +6,7 @@ use super::OfferAnswerError;
 use super::capability::{
     AgreedCodec, AgreedEvent, AgreedMedia, CodecCapability, Direction, MediaPolicy, Negotiation,
 };
+use super::crypto::{self, SrtpPolicy};
 use crate::sdp::{Media, Sdp};
 
 const EVENT: &str = "telephone-event";
@@ -20,18 +21,42 @@ struct Format {
     fmtp: Option<String>,
 }
 
-/// The index of the audio line we take: the first that is not declined and speaks plain RTP.
-pub(super) fn audio_line(sdp: &Sdp) -> Result<usize, OfferAnswerError> {
-    sdp.media
+/// The index of the audio line we take: of those that are not declined the first that can be encrypted, if we may; else the
+/// first in plain RTP, if we may. A line that is encrypted by other means than `a=crypto` is none we can take.
+pub(super) fn audio_line(sdp: &Sdp, srtp: SrtpPolicy) -> Result<usize, OfferAnswerError> {
+    let audio = |media: &&Media| media.kind.eq_ignore_ascii_case("audio") && media.port != 0;
+    let plain = |media: &Media| is_of(media, &PLAIN);
+    let secure = |media: &Media| {
+        (plain(media) || is_of(media, &SECURE)) && !crypto::lines_of(media).is_empty()
+    };
+    let first = |fits: &dyn Fn(&Media) -> bool| {
+        sdp.media
+            .iter()
+            .position(|media| audio(&media) && fits(media))
+    };
+    let found = match srtp {
+        SrtpPolicy::Off => first(&plain),
+        SrtpPolicy::Optional => first(&secure).or_else(|| first(&plain)),
+        SrtpPolicy::Required => first(&secure),
+    };
+    found.ok_or_else(|| match (srtp, sdp.media.iter().any(|m| audio(&m))) {
+        (SrtpPolicy::Required, true) => OfferAnswerError::NoEncryption,
+        _ => OfferAnswerError::NoAudio,
+    })
+}
+
+const PLAIN: [&str; 2] = ["RTP/AVP", "RTP/AVPF"];
+const SECURE: [&str; 2] = ["RTP/SAVP", "RTP/SAVPF"];
+
+fn is_of(media: &Media, protos: &[&str]) -> bool {
+    protos
         .iter()
-        .position(|media| {
-            media.kind.eq_ignore_ascii_case("audio")
-                && media.port != 0
-                && ["RTP/AVP", "RTP/AVPF"]
-                    .iter()
-                    .any(|proto| media.proto.eq_ignore_ascii_case(proto))
-        })
-        .ok_or(OfferAnswerError::NoAudio)
+        .any(|proto| media.proto.eq_ignore_ascii_case(proto))
+}
+
+/// Whether the line promises encryption by its transport.
+pub(super) fn is_secure(media: &Media) -> bool {
+    is_of(media, &SECURE)
 }
 
 /// What an audio line of the far side and our policy have in common. `receive` maps a capability to the payload type in our
@@ -115,6 +140,7 @@ fn with_transport(
         ptime_ms: ptime_of(media, policy.ptime_ms),
         remote_ptime_ms: media.attribute("ptime").and_then(milliseconds),
         rtcp_mux,
+        srtp: None,
     }
 }
 

@@ -5,7 +5,8 @@ use serde::{Deserialize, Serialize};
 
 use super::OfferAnswerError;
 use super::capability::{AgreedMedia, CodecCapability, Direction, MediaAddress, MediaPolicy};
-use super::negotiate::{agree, audio_line, event_capability, offered_formats};
+use super::crypto::{self, AgreedSrtp, CryptoLine, KeySource, SrtpPolicy};
+use super::negotiate::{agree, audio_line, event_capability, is_secure, offered_formats};
 use crate::sdp::{Media, Sdp};
 
 /// Offer/answer for one dialog.
@@ -13,6 +14,8 @@ use crate::sdp::{Media, Sdp};
 pub struct Session {
     policy: MediaPolicy,
     state: SessionSeed,
+    /// Where our master keys come from; without it nothing can be encrypted.
+    keys: Option<KeySource>,
     /// What our outstanding offer holds.
     offered: Option<Offered>,
 }
@@ -24,8 +27,8 @@ struct Offered {
     before: Box<SessionSeed>,
 }
 
-/// What survives a crash: our description and what was agreed.
-#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+/// What survives a crash: our description and what was agreed. Our description may hold keys: `Debug` does not show it.
+#[derive(Clone, PartialEq, Eq, Serialize, Deserialize)]
 pub struct SessionSeed {
     session_id: u64,
     version: u64,
@@ -37,6 +40,21 @@ pub struct SessionSeed {
     lines: Vec<Media>,
     audio: usize,
     agreed: Option<AgreedMedia>,
+    /// The keys of our last description.
+    #[serde(default)]
+    crypto: Vec<CryptoLine>,
+}
+
+impl std::fmt::Debug for SessionSeed {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        f.debug_struct("SessionSeed")
+            .field("session_id", &self.session_id)
+            .field("version", &self.version)
+            .field("address", &self.address)
+            .field("direction", &self.direction)
+            .field("agreed", &self.agreed)
+            .finish_non_exhaustive()
+    }
 }
 
 impl Session {
@@ -53,6 +71,7 @@ impl Session {
                 lines: Vec::new(),
                 audio: 0,
                 agreed: None,
+                crypto: Vec::new(),
             },
         )
     }
@@ -62,8 +81,16 @@ impl Session {
         Self {
             policy,
             state: seed,
+            keys: None,
             offered: None,
         }
+    }
+
+    /// Gives it a secret to make master keys from. Without one it can encrypt nothing.
+    #[must_use]
+    pub fn keyed(mut self, secret: [u8; 32]) -> Self {
+        self.keys = Some(KeySource::new(secret));
+        self
     }
 
     /// The state to keep.
@@ -99,7 +126,7 @@ impl Session {
     /// Whether an offer could be answered, without doing so.
     pub fn examine(&self, offer: &[u8]) -> Result<(), OfferAnswerError> {
         let sdp = Sdp::parse(offer)?;
-        let audio = audio_line(&sdp)?;
+        let audio = audio_line(&sdp, self.policy.srtp)?;
         let media = sdp.media.get(audio).ok_or(OfferAnswerError::NoAudio)?;
         agree(&sdp, media, &self.policy, None, Direction::SendRecv).map(|_| ())
     }
@@ -111,9 +138,12 @@ impl Session {
         address: MediaAddress,
     ) -> Result<(Bytes, Option<AgreedMedia>), OfferAnswerError> {
         let sdp = Sdp::parse(offer)?;
-        let audio = audio_line(&sdp)?;
+        let audio = audio_line(&sdp, self.policy.srtp)?;
         let remote = sdp.media.get(audio).ok_or(OfferAnswerError::NoAudio)?;
-        let agreed = agree(&sdp, remote, &self.policy, None, self.state.direction)?;
+        let mut agreed = agree(&sdp, remote, &self.policy, None, self.state.direction)?;
+        let crypto = self.protect(remote)?;
+        agreed.srtp = crypto.as_ref().map(|(_, agreed)| agreed.clone());
+        self.state.crypto = crypto.into_iter().map(|(ours, _)| ours).collect();
         let formats = self.agreed_formats(&agreed);
         self.state.address = Some(address);
         let ours = Line {
@@ -121,6 +151,7 @@ impl Session {
             formats: &formats,
             direction: agreed.direction,
             rtcp_mux: agreed.rtcp_mux,
+            crypto: &self.state.crypto,
         };
         let ours = self.our_line(&ours, address);
         self.state.lines = sdp.media.iter().map(declined).collect();
@@ -141,11 +172,13 @@ impl Session {
         };
         self.state.direction = direction;
         self.state.address = Some(address);
+        self.state.crypto = self.offered_crypto();
         let line = Line {
-            proto: "RTP/AVP",
+            proto: &self.offered_proto(),
             formats: &formats,
             direction,
             rtcp_mux: self.policy.rtcp_mux,
+            crypto: &self.state.crypto,
         };
         let line = self.our_line(&line, address);
         match self.state.lines.get_mut(self.state.audio) {
@@ -170,7 +203,9 @@ impl Session {
             return Err(OfferAnswerError::NoAudio);
         }
         let formats = Some(offered.formats.as_slice());
-        agree(&sdp, audio, &self.policy, formats, self.state.direction)
+        let mut agreed = agree(&sdp, audio, &self.policy, formats, self.state.direction)?;
+        agreed.srtp = self.answered_crypto(audio)?;
+        Ok(agreed)
     }
 
     /// Takes the answer to our offer: what is agreed if that changed.
@@ -197,6 +232,77 @@ impl Session {
             self.state = *offered.before;
             self.state.version = version;
             self.state.last = None;
+        }
+    }
+
+    /// Our key and the far side's for an offered line (RFC 4568 §7.1.2). Ours stays while the suite does, so that a
+    /// description which only repeats itself disturbs nobody's rollover counter (RFC 3711 §3.3.1).
+    fn protect(
+        &mut self,
+        offered: &Media,
+    ) -> Result<Option<(CryptoLine, AgreedSrtp)>, OfferAnswerError> {
+        let lines = match self.policy.srtp {
+            SrtpPolicy::Off => return Ok(None),
+            SrtpPolicy::Optional | SrtpPolicy::Required => crypto::lines_of(offered),
+        };
+        let Some(theirs) = crypto::strongest(&lines) else {
+            return self.unprotected();
+        };
+        let before = self.state.agreed.as_ref().and_then(|a| a.srtp.as_ref());
+        let kept = before.filter(|srtp| srtp.suite == theirs.suite);
+        let ours = match (kept, &mut self.keys) {
+            (Some(srtp), _) => CryptoLine {
+                tag: theirs.tag,
+                suite: srtp.suite,
+                key: srtp.send.clone(),
+                mki_len: 0,
+            },
+            (None, Some(keys)) => keys.line(theirs.tag, theirs.suite),
+            (None, None) => return Err(OfferAnswerError::NoEncryption),
+        };
+        let agreed = agreed_srtp(&ours, theirs);
+        Ok(Some((ours, agreed)))
+    }
+
+    fn unprotected<T>(&self) -> Result<Option<T>, OfferAnswerError> {
+        match self.policy.srtp {
+            SrtpPolicy::Required => Err(OfferAnswerError::NoEncryption),
+            SrtpPolicy::Off | SrtpPolicy::Optional => Ok(None),
+        }
+    }
+
+    /// What the answer chose among our lines (RFC 4568 §7.1.3).
+    fn answered_crypto(&self, answer: &Media) -> Result<Option<AgreedSrtp>, OfferAnswerError> {
+        let theirs = crypto::lines_of(answer);
+        let chosen = theirs.iter().find_map(|theirs| {
+            let ours = &mut self.state.crypto.iter();
+            let ours = ours.find(|ours| (ours.tag, ours.suite) == (theirs.tag, theirs.suite))?;
+            Some(agreed_srtp(ours, theirs))
+        });
+        match chosen {
+            Some(srtp) => Ok(Some(srtp)),
+            None if is_secure(answer) => Err(OfferAnswerError::NoEncryption),
+            None => self.unprotected(),
+        }
+    }
+
+    /// At first a line for each suite; later the agreed key, or none.
+    fn offered_crypto(&mut self) -> Vec<CryptoLine> {
+        match (&self.state.agreed, self.policy.srtp, &mut self.keys) {
+            (_, SrtpPolicy::Off, _) | (None, _, None) => Vec::new(),
+            (Some(agreed), _, _) => agreed.srtp.iter().map(offered_again).collect(),
+            (None, _, Some(keys)) => keys.offer(),
+        }
+    }
+
+    /// As before; at first the one that says no more than the policy. `Optional` is plain RTP with keys beside it: whoever does
+    /// not know them answers without.
+    fn offered_proto(&self) -> String {
+        let before = self.state.lines.get(self.state.audio);
+        match (before, self.policy.srtp) {
+            (Some(line), _) => line.proto.clone(),
+            (None, SrtpPolicy::Required) => "RTP/SAVP".into(),
+            (None, SrtpPolicy::Off | SrtpPolicy::Optional) => "RTP/AVP".into(),
         }
     }
 
@@ -252,6 +358,9 @@ impl Session {
                 media.add("fmtp", Some(format!("{number} {fmtp}")));
             }
         }
+        for line in line.crypto {
+            media.add("crypto", Some(line.to_text()));
+        }
         media.add("ptime", Some(self.policy.ptime_ms.to_string()));
         // Said in either case: a peer left to guess loses one direction of RTCP.
         if line.rtcp_mux {
@@ -290,6 +399,25 @@ struct Line<'a> {
     formats: &'a [(CodecCapability, u8)],
     direction: Direction,
     rtcp_mux: bool,
+    crypto: &'a [CryptoLine],
+}
+
+fn agreed_srtp(ours: &CryptoLine, theirs: &CryptoLine) -> AgreedSrtp {
+    AgreedSrtp {
+        suite: ours.suite,
+        send: ours.key.clone(),
+        receive: theirs.key.clone(),
+        receive_mki_len: theirs.mki_len,
+    }
+}
+
+fn offered_again(agreed: &AgreedSrtp) -> CryptoLine {
+    CryptoLine {
+        tag: 1,
+        suite: agreed.suite,
+        key: agreed.send.clone(),
+        mki_len: 0,
+    }
 }
 
 /// RFC 3264 §6: a declined line keeps its place, kind, transport and formats, with port 0.

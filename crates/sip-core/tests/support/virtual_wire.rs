@@ -14,7 +14,7 @@ use sip_core::dialog::{
 use sip_core::endpoint::{Endpoint, EndpointConfig, EndpointEffect, EndpointInput, NewInvite};
 use sip_core::flow::{Flow, Transport};
 use sip_core::message::{Framing, Message, Method, parse};
-use sip_core::offer_answer::{CodecCapability, MediaAddress, MediaPolicy, Negotiation};
+use sip_core::offer_answer::{CodecCapability, MediaAddress, MediaPolicy, Negotiation, SrtpPolicy};
 use sip_core::tokens::TokenSource;
 use sip_core::value::{NameAddr, Uri};
 
@@ -105,6 +105,7 @@ pub fn policy() -> MediaPolicy {
         negotiation: Negotiation::Offerer,
         ptime_ms: 20,
         rtcp_mux: false,
+        srtp: SrtpPolicy::Off,
     }
 }
 
