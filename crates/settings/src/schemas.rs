@@ -29,7 +29,7 @@ pub(crate) fn profile_shape() -> Shape {
 }
 
 pub(crate) fn carrier_shape() -> Shape {
-    Shape::new(schema::<Carrier>(), &PROFILE, &FORMATS)
+    Shape::new(schema::<Carrier>(), PROFILE, &FORMATS)
 }
 
 fn schema<T: JsonSchema>() -> Schema {

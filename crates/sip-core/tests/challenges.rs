@@ -9,7 +9,9 @@ use sip_core::dialog::{
 use sip_core::digest::{Algorithm, Credentials, DigestServer, Ha1, Login, Verdict};
 use sip_core::flow::{Flow, Transport};
 use sip_core::message::{Draft, Framing, Message, Method, Request, parse};
-use sip_core::offer_answer::{CodecCapability, Direction, MediaAddress, MediaPolicy, Negotiation};
+use sip_core::offer_answer::{
+    CodecCapability, Direction, MediaAddress, MediaPolicy, Negotiation, SrtpPolicy,
+};
 use sip_core::tokens::TokenSource;
 use sip_core::value::{NameAddr, Uri};
 use zeroize::Zeroizing;
@@ -47,6 +49,7 @@ fn call(realms: &[&str]) -> Dialog {
         negotiation: Negotiation::Offerer,
         ptime_ms: 20,
         rtcp_mux: false,
+        srtp: SrtpPolicy::Off,
     };
     let config = DialogConfig {
         login: Some(Login {
