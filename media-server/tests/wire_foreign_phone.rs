@@ -76,7 +76,7 @@ fn likeness(sent: &[i16], heard: &[i16]) -> f64 {
 }
 
 /// It dials, hears the greeting word for word, hangs up; the record says so.
-async fn greets(test: &str, transport: &str) {
+async fn greets(test: &str, transport: &'static str) {
     if !baresip::is_here(test) {
         return;
     }

@@ -220,7 +220,7 @@ fn is_harmless(parameter: &str) -> bool {
     let name = parameter.split('=').next().unwrap_or_default();
     let known = |known: &&str| name.eq_ignore_ascii_case(known);
     let zero_rate = parameter.eq_ignore_ascii_case("KDR=0");
-    parameter.starts_with('-') || zero_rate || ["WSH", "FEC_ORDER"].iter().any(|k| known(&k))
+    parameter.starts_with('-') || zero_rate || ["WSH", "FEC_ORDER"].iter().any(known)
 }
 
 /// The lines of a media description that we can honour.
