@@ -17,6 +17,7 @@ pub fn check(config: &Value, at: &str, faults: &mut Faults) {
     rules.whole(config, at);
     rules.voice_and_language(config, at);
     rules.turn(&config["turn"], &format!("{at}/turn"));
+    rules.bookings(&config["bookings"], &format!("{at}/bookings"));
     let brain = &config["brain"];
     let at = format!("{at}/brain");
     match brain["kind"].as_str() {
@@ -151,19 +152,7 @@ impl Rules<'_> {
     fn script(&mut self, brain: &Value, at: &str) {
         let place = |name: &str| format!("{at}/{name}");
         self.text(&brain["business"], &place("business"), 1, 100);
-        if let Some(zone) = brain["zone"].as_str()
-            && TimeZone::get(zone).is_err()
-        {
-            let message = "must be an IANA time zone such as Europe/Paris";
-            self.faults
-                .add(FaultCode::UnknownValue, place("zone"), message);
-        }
-        self.each(
-            &brain["opening_hours"],
-            &place("opening_hours"),
-            50,
-            Self::hours,
-        );
+        self.zone_and_hours(brain, at);
         self.each(&brain["prices"], &place("prices"), 500, Self::price);
         self.each(
             &brain["knowledge"],
@@ -173,6 +162,26 @@ impl Rules<'_> {
         );
         if brain["booking"].is_object() {
             self.booking(&brain["booking"], &place("booking"));
+        }
+    }
+
+    fn zone_and_hours(&mut self, of: &Value, at: &str) {
+        if let Some(zone) = of["zone"].as_str()
+            && TimeZone::get(zone).is_err()
+        {
+            let message = "must be an IANA time zone such as Europe/Paris";
+            self.faults
+                .add(FaultCode::UnknownValue, format!("{at}/zone"), message);
+        }
+        let place = format!("{at}/opening_hours");
+        self.each(&of["opening_hours"], &place, 50, Self::hours);
+    }
+
+    /// The agent's own rules of booking.
+    fn bookings(&mut self, bookings: &Value, at: &str) {
+        if bookings.is_object() {
+            self.zone_and_hours(bookings, at);
+            self.booking(bookings, at);
         }
     }
 

@@ -8,7 +8,7 @@ use jiff::{
     civil::{Date, DateTime},
     tz::TimeZone,
 };
-use model::agent::{BookingConfig, OpeningHours, ScriptConfig};
+use model::agent::{BookingRules, OpeningHours};
 
 use crate::agent_rules::{DAYS, read_minute};
 
@@ -34,27 +34,21 @@ struct Window {
 }
 
 /// The rules of one published version.
-pub struct Rules<'a> {
-    script: &'a ScriptConfig,
-    booking: &'a BookingConfig,
+pub struct Rules {
+    booking: BookingRules,
     zone: TimeZone,
 }
 
-impl<'a> Rules<'a> {
-    /// The rules of a script, if it takes bookings.
-    pub fn of(script: &'a ScriptConfig) -> Option<Self> {
-        let booking = script.booking.as_ref()?;
-        let zone = TimeZone::get(&script.zone).ok()?;
-        Some(Self {
-            script,
-            booking,
-            zone,
-        })
+impl Rules {
+    /// These rules, if their zone is one.
+    pub fn of(booking: BookingRules) -> Option<Self> {
+        let zone = TimeZone::get(&booking.zone).ok()?;
+        Some(Self { booking, zone })
     }
 
     /// What is booked, and how many there are of it in a slot.
-    pub fn booking(&self) -> &BookingConfig {
-        self.booking
+    pub fn booking(&self) -> &BookingRules {
+        &self.booking
     }
 
     /// Checks a wish; a refusal is words for the caller's ear.
@@ -145,7 +139,7 @@ impl<'a> Rules<'a> {
 
     fn windows(&self, date: Date) -> Vec<Window> {
         let day = usize::try_from(date.weekday().to_monday_zero_offset()).unwrap_or(0);
-        let hours = self.script.opening_hours.iter();
+        let hours = self.booking.opening_hours.iter();
         hours
             .filter(|hours| {
                 hours

@@ -1,10 +1,7 @@
 //! The booking desk: one way to book for the switch's agents and for REST.
 
 use jiff::Timestamp;
-use model::{
-    AgentId, BookingId, CallId, TenantId,
-    agent::{AgentConfig, BrainConfig, ScriptConfig},
-};
+use model::{AgentId, BookingId, CallId, TenantId, agent::AgentConfig};
 
 use crate::{
     app::App,
@@ -48,11 +45,8 @@ pub enum Decision {
 }
 
 /// The booking rules of a configuration, if it takes bookings.
-pub fn script_of(config: &AgentConfig) -> Option<&ScriptConfig> {
-    match &config.brain {
-        BrainConfig::Script(script) => Some(script),
-        BrainConfig::Llm(_) | BrainConfig::Echo => None,
-    }
+pub fn rules_of(config: &AgentConfig) -> Option<Rules> {
+    config.booking_rules().and_then(Rules::of)
 }
 
 /// Books, or says why not.
@@ -60,7 +54,7 @@ pub async fn book(app: &App, config: &AgentConfig, order: Order) -> Result<Decis
     if let Some(before) = earlier(app, &order).await? {
         return Ok(before);
     }
-    let Some(rules) = script_of(config).and_then(Rules::of) else {
+    let Some(rules) = rules_of(config) else {
         return Ok(Decision::Refused("We take no bookings here.".to_owned()));
     };
     let now = Timestamp::now();
@@ -70,7 +64,7 @@ pub async fn book(app: &App, config: &AgentConfig, order: Order) -> Result<Decis
     };
     let tenant = order.tenant;
     let tables = rules.booking().tables;
-    let booking = new_booking(order, &wish, &rules, config);
+    let booking = new_booking(order, &wish, &rules);
     match app.db().book(&booking, Seating { tables }).await? {
         Placed::Booked(booking) => {
             app.ring();
@@ -101,9 +95,8 @@ async fn earlier(app: &App, order: &Order) -> Result<Option<Decision>, StoreErro
     }))
 }
 
-fn new_booking(order: Order, wish: &Wish, rules: &Rules<'_>, config: &AgentConfig) -> Booking {
+fn new_booking(order: Order, wish: &Wish, rules: &Rules) -> Booking {
     let now = Stamp(now_ms());
-    let zone = script_of(config).map(|script| script.zone.clone());
     Booking {
         id: fresh(BookingId::new),
         tenant_id: order.tenant,
@@ -113,7 +106,7 @@ fn new_booking(order: Order, wish: &Wish, rules: &Rules<'_>, config: &AgentConfi
         resource: rules.booking().resource.clone(),
         code: String::new(),
         starts_local: wish.starts_local.clone(),
-        zone: zone.unwrap_or_default(),
+        zone: rules.booking().zone.clone(),
         party_size: order.party_size,
         phone: order.phone,
         state: BookingState::Booked,
@@ -127,7 +120,7 @@ fn new_booking(order: Order, wish: &Wish, rules: &Rules<'_>, config: &AgentConfi
 async fn free_slots(
     app: &App,
     tenant: TenantId,
-    rules: &Rules<'_>,
+    rules: &Rules,
     wish: &Wish,
     now: Timestamp,
 ) -> Result<Vec<String>, StoreError> {

@@ -2,6 +2,7 @@
 
 mod ask;
 mod check;
+mod import;
 mod route;
 mod serve;
 
@@ -35,6 +36,8 @@ enum Command {
     Kill(ask::OneArgs),
     /// Take no new calls.
     Drain(Config),
+    /// Carry profiles, gateways and dialplans of a FreeSWITCH folder over, and list what could not be.
+    ImportFreeswitch(import::Args),
     /// The built-in phone: place a real SIP call from the terminal.
     Call(Box<crate::phone::Args>),
     /// The load generator: many calls by a plan, measured.
@@ -57,6 +60,7 @@ pub fn run() -> ExitCode {
     let outcome = match cli.command {
         Command::Serve(config) => serve::run(&config),
         Command::Check(config) => check::run(&config),
+        Command::ImportFreeswitch(args) => import::run(&args),
         Command::Route(args) => route::run(&args),
         Command::Status(config) => ask::status(&config),
         Command::Calls(args) => ask::calls(&args),

@@ -133,6 +133,7 @@ async fn status(node: &ActorRef<node::Msg>, services: &Services) -> Value {
         "dialogs": services.book.len(),
         "snapshot": services.snapshots.current().revision,
         "office_reachable": services.office.reachable(),
+        "facts_trouble": services.office.shipping().trouble(),
         "recogniser": services.models.is_some(),
         "profiles": http::profiles(node).await,
         "media": numbers(&services.media_numbers()),

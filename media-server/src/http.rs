@@ -60,6 +60,8 @@ async fn ready(State(ops): State<Ops>) -> impl IntoResponse {
         "calls": ops.services.calls.len(),
         "snapshot": ops.services.snapshots.current().revision,
         "office_reachable": ops.services.office.reachable(),
+        "facts_unacknowledged": ops.services.journal.stats().unacknowledged,
+        "facts_trouble": ops.services.office.shipping().trouble(),
         "recogniser": ops.services.models.is_some(),
     });
     (code, Json(body))

@@ -69,6 +69,11 @@ impl OfficeError {
         }
     }
 
+    /// Whether it did not answer in time.
+    pub(crate) fn is_timeout(&self) -> bool {
+        matches!(self, Self::Unreachable(EgressError::Timeout { .. }))
+    }
+
     /// The status, if there was an answer.
     pub(crate) fn status(&self) -> Option<u16> {
         match self {
@@ -126,6 +131,7 @@ struct Inner {
     egress: Egress,
     config: OfficeConfig,
     reachable: AtomicBool,
+    shipping: Arc<ShipperStats>,
 }
 
 /// The office, as the switch calls it. Clone it freely.
@@ -153,6 +159,7 @@ impl Office {
             egress,
             config,
             reachable: AtomicBool::new(false),
+            shipping: Arc::default(),
         };
         Self {
             inner: Arc::new(inner),
@@ -162,6 +169,11 @@ impl Office {
     /// Whether the last request got an answer.
     pub fn reachable(&self) -> bool {
         self.inner.reachable.load(Ordering::Relaxed)
+    }
+
+    /// How the facts are getting there.
+    pub fn shipping(&self) -> Arc<ShipperStats> {
+        Arc::clone(&self.inner.shipping)
     }
 
     /// The limits in force.

@@ -161,7 +161,17 @@ impl Services {
     /// Numbers of the journal, for `/metrics`.
     pub fn journal_numbers(&self) -> Vec<(&'static str, u64)> {
         let stats = self.journal.stats();
+        let shipping = self.office.shipping();
         vec![
+            ("live", stats.live),
+            ("segments", stats.segments),
+            ("write_errors", stats.write_errors),
+            ("shipped", shipping.shipped.load(Ordering::Relaxed)),
+            ("ship_failures", shipping.failures.load(Ordering::Relaxed)),
+            (
+                "dead_letters",
+                shipping.dead_letters.load(Ordering::Relaxed),
+            ),
             ("queued", stats.queued),
             ("written", stats.written),
             ("refused", stats.refused),

@@ -4,6 +4,7 @@
 //! that cannot fail holds nothing. `tests/workspace.rs` runs them all over this repository.
 //! What is excused stands in `exceptions.toml`, each line with its reason.
 
+pub mod claims;
 pub mod direction;
 pub mod environment;
 pub mod exceptions;

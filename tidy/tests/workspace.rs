@@ -9,8 +9,8 @@ use std::{
 
 use cargo_metadata::MetadataCommand;
 use tidy::{
-    Finding, direction, environment, exceptions::Exceptions, files, functions, hosts, manifests,
-    metrics, migrations, packages, sql, stubs, workspace::Workspace,
+    Finding, claims, direction, environment, exceptions::Exceptions, files, functions, hosts,
+    manifests, metrics, migrations, packages, sql, stubs, workspace::Workspace,
 };
 
 fn root() -> PathBuf {
@@ -168,4 +168,13 @@ fn every_crate_takes_the_lints_and_one_registry() {
 #[test]
 fn no_file_names_a_package_mirror() {
     hold("hosts", hosts::mirrors(workspace()));
+}
+
+#[test]
+fn every_claim_about_an_rfc_names_a_test_that_exists() {
+    let text = fs::read_to_string(root().join("docs/rfc.md")).unwrap();
+    let (named, mut findings) = claims::read(&text);
+    assert!(named.len() >= 40, "only {} tests are named", named.len());
+    findings.extend(claims::missing(&named, &workspace().sources));
+    hold("rfc", findings);
 }

@@ -1,3 +1,5 @@
+use model::agent::{BookingConfig, ScriptConfig};
+
 use super::*;
 
 fn script() -> ScriptConfig {
@@ -30,7 +32,9 @@ fn now() -> Timestamp {
 }
 
 fn wish(starts: &str, party: u32) -> Result<Wish, String> {
-    Rules::of(&script()).unwrap().wish(starts, party, now())
+    Rules::of(script().booking_rules().unwrap())
+        .unwrap()
+        .wish(starts, party, now())
 }
 
 #[test]
@@ -72,7 +76,7 @@ fn the_zone_decides_what_has_passed() {
 #[test]
 fn alternatives_are_free_near_and_ahead() {
     let script = script();
-    let rules = Rules::of(&script).unwrap();
+    let rules = Rules::of(script.booking_rules().unwrap()).unwrap();
     let wish = rules.wish("2026-11-20T19:00", 2, now()).unwrap();
     let free = |slot: &str| slot != "2026-11-20T20:00";
     let others = rules.alternatives(&wish, now(), free);
@@ -83,7 +87,7 @@ fn alternatives_are_free_near_and_ahead() {
 #[test]
 fn a_day_that_is_closed_has_no_slots() {
     let script = script();
-    let rules = Rules::of(&script).unwrap();
+    let rules = Rules::of(script.booking_rules().unwrap()).unwrap();
     assert!(
         rules
             .slots(read_date("2026-11-22").unwrap(), now())
@@ -99,5 +103,5 @@ fn a_day_that_is_closed_has_no_slots() {
 fn a_script_without_booking_has_no_rules() {
     let mut script = script();
     script.booking = None;
-    assert!(Rules::of(&script).is_none());
+    assert!(Rules::of(script.booking_rules().unwrap()).is_none());
 }

@@ -11,7 +11,7 @@ use crate::{
     app::App,
     auth::Caller,
     body::{Body, Id, Rules, text},
-    booking_rules::{self, read_date, read_local},
+    booking_rules::{read_date, read_local},
     clock::now_ms,
     desk::{self, Decision, Order},
     error::{ApiError, ErrorBody, ErrorCode, FaultCode, Faults},
@@ -193,8 +193,7 @@ pub async fn slots(
     };
     let (tenant, version) = latest(&app, caller.tenant, agent, "/query/agent_id").await?;
     let config = version.config.ok_or_else(ApiError::not_found)?;
-    let rules = desk::script_of(&config).and_then(booking_rules::Rules::of);
-    let Some(rules) = rules else {
+    let Some(rules) = desk::rules_of(&config) else {
         return Ok(Json(Slots { data: Vec::new() }));
     };
     let resource = &rules.booking().resource;

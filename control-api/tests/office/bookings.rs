@@ -8,6 +8,7 @@ on_both_engines!(
     a_full_slot_names_others,
     a_cancelled_seat_is_free_again,
     refusals_are_words,
+    a_model_books_by_the_rules_of_its_agent,
 );
 
 mod cases {
@@ -89,6 +90,43 @@ mod cases {
             (status.as_u16(), &error["error"]["code"]),
             (409, &json!("idempotency_mismatch"))
         );
+    }
+
+    /// The rules belong to the agent: what thinks for it has none of its own.
+    pub async fn a_model_books_by_the_rules_of_its_agent(app: TestApp) {
+        let tenant = app.tenant("harbour").await;
+        let every_day = ["mon", "tue", "wed", "thu", "fri", "sat", "sun"];
+        let config = json!({
+            "display_name": "Ada",
+            "brain": { "kind": "llm", "provider": "default", "model": "any", "prompt": "You take bookings." },
+            "tools": ["book_table"],
+            "bookings": {
+                "zone": "Europe/Paris",
+                "opening_hours": [{ "days": every_day, "opens": "18:00", "closes": "23:00" }],
+                "resource": "tables", "tables": 1, "max_party": 6, "slot_minutes": 60,
+            },
+        });
+        let body = json!({ "slug": "thinker", "config": config });
+        let agent = app.made("/v1/agents", &tenant.key, body).await;
+        let agent = text(&agent, "/id");
+        let publish = format!("/v1/agents/{agent}/publish");
+        app.made(&publish, &tenant.key, json!({})).await;
+        let ask = async |key: &str, starts: &str| {
+            let order = order(&tenant, &agent, key, starts);
+            app.tell("bookings", &order).await.1
+        };
+        assert_eq!(ask("a", &evening(19)).await["outcome"], "booked");
+        assert_eq!(ask("b", &evening(19)).await["outcome"], "full");
+        let early = ask("c", &evening(11)).await;
+        assert_eq!(early["outcome"], "refused", "{early}");
+        let booked = app.read("/v1/bookings", &tenant.key).await;
+        assert_eq!(booked["data"][0]["zone"], "Europe/Paris");
+        let slots = format!(
+            "/v1/bookings/slots?agent_id={agent}&date={}",
+            &evening(19)[..10]
+        );
+        let slots = app.read(&slots, &tenant.key).await;
+        assert_eq!(slots["data"].as_array().unwrap().len(), 5, "{slots:#}");
     }
 
     pub async fn a_full_slot_names_others(app: TestApp) {

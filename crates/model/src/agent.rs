@@ -66,6 +66,9 @@ pub struct AgentConfig {
     pub turn: TurnConfig,
     /// What it says: a script, a language model.
     pub brain: BrainConfig,
+    /// What it books, and when; whatever thinks for it. Absent: the rules of its script, if it has one.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub bookings: Option<BookingRules>,
     /// Tools it may call, by name (`book_table`, `find_booking`, `end_call`).
     #[serde(default)]
     pub tools: Vec<String>,
@@ -163,7 +166,8 @@ pub struct ScriptConfig {
     /// Small answers, found by their words (BM25).
     #[serde(default)]
     pub knowledge: Vec<Knowledge>,
-    /// Table booking; absent = the script takes none.
+    /// Table booking within the opening hours, where the agent has no `bookings` of its own; absent =
+    /// the script takes none.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub booking: Option<BookingConfig>,
 }
@@ -218,6 +222,51 @@ pub struct BookingConfig {
     pub max_party: u32,
     /// Slot length, minutes.
     pub slot_minutes: u32,
+}
+
+/// What can be booked, and when. They belong to the agent: a script and a language model book alike.
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize, ToSchema)]
+#[serde(deny_unknown_fields)]
+pub struct BookingRules {
+    /// IANA time zone of the hours and of what is booked.
+    #[serde(default = "default_zone")]
+    pub zone: String,
+    /// Hours by weekday; a day that is missing is closed.
+    #[serde(default)]
+    pub opening_hours: Vec<OpeningHours>,
+    /// The office's name for what is booked (`tables`).
+    pub resource: String,
+    /// How many can be booked in one slot.
+    pub tables: u32,
+    /// Largest party taken without a human.
+    pub max_party: u32,
+    /// Slot length, minutes.
+    pub slot_minutes: u32,
+}
+
+impl AgentConfig {
+    /// The rules of booking: the agent's own, else its script's.
+    pub fn booking_rules(&self) -> Option<BookingRules> {
+        self.bookings.clone().or_else(|| match &self.brain {
+            BrainConfig::Script(script) => script.booking_rules(),
+            BrainConfig::Llm(_) | BrainConfig::Echo => None,
+        })
+    }
+}
+
+impl ScriptConfig {
+    /// Its `booking` within its opening hours.
+    pub fn booking_rules(&self) -> Option<BookingRules> {
+        let booking = self.booking.clone()?;
+        Some(BookingRules {
+            zone: self.zone.clone(),
+            opening_hours: self.opening_hours.clone(),
+            resource: booking.resource,
+            tables: booking.tables,
+            max_party: booking.max_party,
+            slot_minutes: booking.slot_minutes,
+        })
+    }
 }
 
 fn yes() -> bool {

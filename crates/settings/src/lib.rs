@@ -13,6 +13,7 @@ mod external;
 mod faults;
 mod guard;
 mod hints;
+pub mod import;
 mod live;
 mod load;
 mod profile;

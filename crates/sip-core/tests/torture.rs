@@ -26,7 +26,9 @@ fn rows() -> Vec<Row> {
         .expect("rows")
         .iter()
         .map(|row| {
-            assert!(!field(row, "section").is_empty() && !field(row, "says").is_empty());
+            for name in ["section", "quote", "says"] {
+                assert!(!field(row, name).is_empty(), "{name} of {row}");
+            }
             Row {
                 name: field(row, "name"),
                 parser: field(row, "parser"),

@@ -62,17 +62,14 @@ fn booking(args: &Args, request: &ToolRequest) -> Result<BookingRequest, String>
     let field = |name: &str| request.arguments.get(name);
     let text = |name: &str| field(name).and_then(Value::as_str).map(str::to_owned);
     let party = field("party_size").and_then(Value::as_u64);
-    let script = match &args.published.config.brain {
-        model::BrainConfig::Script(script) => script.booking.as_ref(),
-        model::BrainConfig::Llm(_) | model::BrainConfig::Echo => None,
-    };
+    let rules = args.published.config.booking_rules();
     Ok(BookingRequest {
         idempotency_key: key_of(args, request),
         tenant: args.published.tenant,
         agent: args.published.agent.id,
         agent_version: args.published.agent.version,
         call: args.call,
-        resource: script.map_or_else(|| "tables".into(), |b| b.resource.clone()),
+        resource: rules.map_or_else(|| "tables".into(), |rules| rules.resource),
         starts_local: text("starts_local").ok_or("starts_local is missing")?,
         party_size: party
             .and_then(|n| u32::try_from(n).ok())

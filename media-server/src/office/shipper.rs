@@ -6,7 +6,7 @@
 use std::{
     path::{Path, PathBuf},
     sync::{
-        Arc,
+        Arc, Mutex, MutexGuard, PoisonError,
         atomic::{AtomicU64, Ordering},
     },
 };
@@ -28,6 +28,34 @@ pub struct ShipperStats {
     pub failures: AtomicU64,
     /// Facts the office will never take, set aside on disk.
     pub dead_letters: AtomicU64,
+    trouble: Mutex<Option<String>>,
+}
+
+impl ShipperStats {
+    /// Why the last round did not ship; none while all is well.
+    pub fn trouble(&self) -> Option<String> {
+        self.why().clone()
+    }
+
+    fn why(&self) -> MutexGuard<'_, Option<String>> {
+        self.trouble.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    /// Said in the log when it begins and when it changes, not at each try.
+    fn failed(&self, why: String) {
+        self.failures.fetch_add(1, Ordering::Relaxed);
+        let mut trouble = self.why();
+        if trouble.as_ref() != Some(&why) {
+            tracing::warn!(why, "facts wait on disk");
+            *trouble = Some(why);
+        }
+    }
+
+    fn works(&self) {
+        if self.why().take().is_some() {
+            tracing::info!("facts reach the office again");
+        }
+    }
 }
 
 /// See the module.
@@ -37,7 +65,7 @@ pub struct Shipper {
     dead_letters: PathBuf,
     stats: Arc<ShipperStats>,
     backoff: Backoff,
-    /// Halved when the office calls a batch too large, and grown again.
+    /// Halved when the office calls a batch too large or does not manage it in time, and grown again.
     most: usize,
 }
 
@@ -48,9 +76,9 @@ impl Shipper {
         Self {
             backoff: Backoff::new(office.timing()),
             journal,
+            stats: office.shipping(),
             office,
             dead_letters: dead_letters.to_path_buf(),
-            stats: Arc::default(),
             most: MOST_FACTS,
         }
     }
@@ -67,8 +95,7 @@ impl Shipper {
                 Ok(true) => self.backoff.reset(),
                 Ok(false) => self.journal.wait_for_facts().await,
                 Err(error) => {
-                    self.stats.failures.fetch_add(1, Ordering::Relaxed);
-                    tracing::debug!(%error, "facts wait on disk");
+                    self.stats.failed(error.to_string());
                     self.backoff.wait().await;
                 }
             }
@@ -85,7 +112,13 @@ impl Shipper {
         let sent = batch.facts.len();
         match self.office.ship(self.body(&batch)).await {
             Ok(ack) => self.settle(batch, ack).await?,
-            Err(error) if error.is_transient() => return Err(error.into()),
+            Err(error) if !is_final(&error) => {
+                // An office that is too slow for the whole batch would be so each time.
+                if error.is_timeout() {
+                    self.most = (sent / 2).max(1);
+                }
+                return Err(error.into());
+            }
             // This batch will never be taken as it is.
             Err(error) if sent > 1 => {
                 tracing::warn!(%error, facts = sent, "a batch was refused: sending it in halves");
@@ -121,6 +154,7 @@ impl Shipper {
             .shipped
             .fetch_add(accepted as u64 - lost, Ordering::Relaxed);
         self.most = (self.most * 2).min(MOST_FACTS);
+        self.stats.works();
         self.acknowledge(batch, accepted).await
     }
 
@@ -168,6 +202,12 @@ impl Shipper {
         body.extend_from_slice(b"]}");
         body
     }
+}
+
+/// Whether the office read the batch and will never take it so. Anything else (a proxy's 404, a key
+/// that is not known yet) says nothing about the facts, and they stay.
+fn is_final(error: &OfficeError) -> bool {
+    matches!(error.status(), Some(400 | 413 | 422))
 }
 
 /// Why a round did not ship.

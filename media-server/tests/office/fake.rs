@@ -55,6 +55,8 @@ pub struct World {
     pub refuse_line: Option<String>,
     /// Batches larger than this are 413.
     pub most_facts: Option<usize>,
+    /// Batches larger than this are not done before the client gives up; nothing of them is kept.
+    pub slow_beyond: Option<usize>,
     pub snapshot: Snapshot,
     pub recordings: HashMap<CallId, Vec<u8>>,
     pub uploads: usize,
@@ -166,6 +168,12 @@ async fn journal(
         .is_some_and(|most| batch.facts.len() > most)
     {
         return StatusCode::PAYLOAD_TOO_LARGE.into_response();
+    }
+    if fake
+        .see(|world| world.slow_beyond)
+        .is_some_and(|most| batch.facts.len() > most)
+    {
+        return answer(Mood::DoneButSilent, ()).await;
     }
     let accepted = match mood {
         Mood::Half => batch.facts.len().div_ceil(2),

@@ -153,6 +153,37 @@ async fn a_batch_that_is_too_large_is_sent_in_halves() {
     });
 }
 
+/// A disk at the office that needs seconds for what is due within one: the same batch again would
+/// fail again, for ever.
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn an_office_too_slow_for_a_whole_batch_gets_smaller_ones() {
+    let (fake, dir) = (Fake::start().await, tempfile::tempdir().unwrap());
+    fake.change(|world| world.slow_beyond = Some(130));
+    let (journal, _) = open(dir.path());
+    talk(&journal, 50, 20);
+    journal.flush().await.unwrap();
+    let office = fake.client(Duration::from_millis(200));
+    let shipping = ship(&journal, office.clone(), dir.path());
+    eventually(|| office.shipping().trouble().is_some()).await;
+    fake.until(|world| world.facts.len() == 1_000).await;
+    eventually(|| office.shipping().trouble().is_none()).await;
+    shipping.abort();
+    fake.see(|world| assert_order(&world.order));
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn an_answer_that_says_nothing_of_the_facts_throws_none_away() {
+    let (fake, dir) = (Fake::start().await, tempfile::tempdir().unwrap());
+    let strange = [404, 405, 409, 451, 302].map(Mood::Says);
+    fake.change(|world| world.moods = strange.into());
+    let (journal, _) = open(dir.path());
+    talk(&journal, 1, 3);
+    let shipping = ship(&journal, fake.client(PATIENCE), dir.path());
+    fake.until(|world| world.facts.len() == 3).await;
+    shipping.abort();
+    assert!(!dir.path().join("dead-letters").exists());
+}
+
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn a_single_fact_that_is_refused_as_a_request_is_set_aside_too() {
     let (fake, dir) = (Fake::start().await, tempfile::tempdir().unwrap());

@@ -131,7 +131,7 @@ impl Site {
     /// The office over REST.
     pub fn office(&self) -> Office {
         let key = std::fs::read_to_string(self.dir.path().join("data/admin.key")).unwrap();
-        Office::new(format!("http://{}", self.http), key.trim().to_owned())
+        Office::new(format!("http://{}", self.http), key.trim().to_owned()).of(self)
     }
 }
 
@@ -211,12 +211,25 @@ pub struct Office {
     egress: Egress,
     pub base: String,
     key: String,
+    /// The switch's own HTTP, to tell where a record is that does not come.
+    switch: Option<SocketAddr>,
 }
 
 impl Office {
     pub fn new(base: String, key: String) -> Self {
         let egress = Egress::new(EgressConfig::default()).unwrap();
-        Self { egress, base, key }
+        Self {
+            egress,
+            base,
+            key,
+            switch: None,
+        }
+    }
+
+    /// The office of this site's switch.
+    pub fn of(mut self, site: &Site) -> Self {
+        self.switch = Some(site.ops);
+        self
     }
 
     pub async fn get(&self, path: &str) -> Value {
@@ -298,11 +311,48 @@ impl Office {
         let until = Instant::now() + Duration::from_secs(15);
         loop {
             let found: Vec<Value> = self.all_calls().await.into_iter().filter(&wanted).collect();
-            if found.len() >= count || Instant::now() > until {
+            if found.len() < count && Instant::now() > until {
+                println!(
+                    "{} of {count} calls: {}",
+                    found.len(),
+                    self.whereabouts().await
+                );
+                return found;
+            }
+            if found.len() >= count {
                 return found;
             }
             tokio::time::sleep(Duration::from_millis(100)).await;
         }
+    }
+
+    /// What each stage between a call and its record holds: the live calls, the journal's queue,
+    /// what the office has not acknowledged and why, and the calls as the office knows them.
+    pub async fn whereabouts(&self) -> String {
+        let mut told = String::new();
+        if let Some(switch) = self.switch {
+            let ops = Self::new(format!("http://{switch}"), String::new());
+            let ready = ops.get("/readyz").await;
+            let metrics = ops.bytes("/metrics").await;
+            let metrics = String::from_utf8_lossy(&metrics).into_owned();
+            let mine = |line: &&str| line.starts_with("ms_journal") || line.starts_with("ms_calls");
+            let lines: Vec<&str> = metrics.lines().filter(mine).collect();
+            told = format!("{ready:#}\n{}\n", lines.join("\n"));
+        }
+        for call in self.all_calls().await {
+            let timeline = self.part(&call, "timeline?limit=500").await;
+            let facts = timeline["data"].as_array().cloned().unwrap_or_default();
+            let names: Vec<&str> = facts.iter().filter_map(|f| f["type"].as_str()).collect();
+            told += &format!(
+                "{} {} {} {}: {}\n",
+                call["id"],
+                call["sip_call_id"],
+                call["state"],
+                call["end_reason"],
+                names.join(" ")
+            );
+        }
+        told
     }
 
     async fn all_calls(&self) -> Vec<Value> {

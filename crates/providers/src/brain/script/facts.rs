@@ -1,6 +1,6 @@
 //! What the receptionist knows: the published configuration, made ready to be asked.
 
-use model::agent::{AgentConfig, BookingConfig, ScriptConfig};
+use model::agent::{AgentConfig, BookingRules, ScriptConfig};
 
 use super::{
     calendar::Hours,
@@ -31,7 +31,7 @@ pub(super) struct Facts {
     /// When it is open.
     pub(super) hours: Hours,
     /// What can be booked; `None` when nothing can, or the tool is not granted.
-    pub(super) booking: Option<BookingConfig>,
+    pub(super) booking: Option<BookingRules>,
     prices: Vec<Priced>,
     answers: Vec<String>,
     index: Index,
@@ -51,7 +51,7 @@ impl Facts {
             name: config.display_name.clone(),
             business: script.business.clone(),
             hours: Hours::new(&script.opening_hours),
-            booking: script.booking.clone().filter(|_| granted),
+            booking: config.booking_rules().filter(|_| granted),
             prices: script.prices.iter().map(priced).collect(),
             answers: script.knowledge.iter().map(|k| k.answer.clone()).collect(),
             index: Index::new(documents),
