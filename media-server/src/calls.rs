@@ -215,6 +215,7 @@ async fn say_goodbye(me: &ActorRef<Msg>, state: &State, goodbye: Goodbye) {
         clock: services.clock,
         events: Arc::new(|_| {}),
         undelivered: Some(unreachable(services, &goodbye.dossier)),
+        hops: None,
     };
     let listener = args.listener.clone();
     let spawned = Actor::spawn_linked(None, DialogActor, args, me.get_cell()).await;

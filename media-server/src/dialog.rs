@@ -13,8 +13,9 @@ use sip_core::{
         OutboundCall,
     },
     endpoint::NewInvite,
-    flow::{Flow, Transport},
-    message::Message,
+    flow::Flow,
+    locate::Wanted,
+    message::{Framing, Message, parse},
     tokens::TokenSource,
 };
 use tokio::task::JoinHandle;
@@ -24,6 +25,7 @@ use crate::{
     dialog_book::DialogBook,
     dossier::Dossier,
     listener,
+    next_hop::{Hop, Hops},
     wire::{Wire, WireError},
 };
 
@@ -38,6 +40,13 @@ pub enum Msg {
         /// The message.
         message: Box<Message>,
     },
+    /// The connection is gone: what waits for an answer on it waits in vain.
+    ConnectionLost {
+        /// Which.
+        connection: u64,
+    },
+    /// The next place for our INVITE, and those behind it.
+    Next(Box<(Hops, Option<Hop>)>),
     /// The armed timer fired.
     Wake,
     /// A stream was opened again (or could not be) for messages that found theirs closed.
@@ -97,6 +106,8 @@ pub struct Args {
     pub events: Events,
     /// Who wants to know of messages that never left.
     pub undelivered: Option<Undelivered>,
+    /// Where else the call may go, when we place it (RFC 3263 §4.3).
+    pub hops: Option<Hops>,
 }
 
 /// The dialog and its surroundings.
@@ -148,6 +159,8 @@ impl Actor for DialogActor {
                     .machine
                     .handle(now, DialogInput::Received { flow, message });
             }
+            Msg::ConnectionLost { connection } => connection_lost(state, now, connection),
+            Msg::Next(next) => next_target(state, now, *next),
             Msg::Wake => state.machine.handle_timeout(now),
             Msg::Reopened { old, new, bytes } => reopened(state, now, old, new, bytes),
             Msg::Panic => panic!("injected into the dialog"),
@@ -186,6 +199,7 @@ fn settle(me: &ActorRef<Msg>, state: &mut State) {
                 publish(state);
                 (state.args.events)(event);
             }
+            DialogEffect::WantTarget => want_target(me, state),
         }
     }
     publish(state);
@@ -219,7 +233,7 @@ fn transmit(me: &ActorRef<Msg>, state: &mut State, flow: Flow, bytes: bytes::Byt
     state.args.wire.acquaint(flow.remote.ip());
     match state.args.wire.send(&flow, bytes.clone()) {
         Ok(()) => {}
-        Err(WireError::Gone) if flow.transport == Transport::Tcp => {
+        Err(WireError::Gone) if flow.transport.is_stream() => {
             reopen(me, state, flow, bytes);
         }
         Err(_) => {
@@ -239,11 +253,17 @@ fn undelivered(state: &mut State, now: Duration, flow: Flow) {
         .handle(now, DialogInput::TransportFailed { flow });
 }
 
-/// RFC 3261 §18.2.2: when the stream is gone, try the address once with a new connection.
+/// RFC 3261 §18.2.2: when the stream is gone, try once with a new connection: to where we had connected, else where the
+/// far side said that it is reached.
 fn reopen(me: &ActorRef<Msg>, state: &State, old: Flow, bytes: bytes::Bytes) {
     let (me, wire) = (me.clone(), state.args.wire.clone());
+    let wanted = Wanted::of(&state.machine.next_uri()).ok();
+    let wanted = match parse(&bytes, Framing::Datagram) {
+        Ok(Message::Response(response)) => sent_by(&response, old),
+        Ok(Message::Request(_)) | Err(_) => wanted,
+    };
     tokio::spawn(async move {
-        let new = wire.flow_to(old.transport, old.remote).await;
+        let new = wire.reopen(old, wanted).await;
         let _ = me.cast(Msg::Reopened { old, new, bytes });
     });
 }
@@ -259,6 +279,49 @@ fn reopened(
     if sent.is_err() {
         undelivered(state, now, old);
     }
+}
+
+/// RFC 3261 §18.2.2: the address it was received from, at the port of sent-by.
+fn sent_by(response: &sip_core::message::Response, old: Flow) -> Option<Wanted> {
+    let port = response.via().port();
+    let port = port.unwrap_or(old.transport.default_port());
+    let place = std::net::SocketAddr::new(old.remote.ip(), port);
+    Wanted::at(&place.to_string()).ok()
+}
+
+fn connection_lost(state: &mut State, now: Duration, connection: u64) {
+    let flow = state.machine.flow();
+    if flow.connection == connection {
+        let input = DialogInput::TransportFailed { flow };
+        state.machine.handle(now, input);
+    }
+}
+
+/// This place did not take our INVITE: the one after, with its connection, comes back as a message.
+fn want_target(me: &ActorRef<Msg>, state: &mut State) {
+    let Some(mut hops) = state.args.hops.take() else {
+        let now = state.args.clock.now();
+        return state.machine.handle(now, DialogInput::NoTarget);
+    };
+    let me = me.clone();
+    tokio::spawn(async move {
+        hops.failed();
+        let hop = hops.next().await;
+        let _ = me.cast(Msg::Next(Box::new((hops, hop))));
+    });
+}
+
+fn next_target(state: &mut State, now: Duration, (hops, hop): (Hops, Option<Hop>)) {
+    state.args.hops = Some(hops);
+    let input = match hop {
+        Some(hop) => DialogInput::NextTarget {
+            flow: hop.flow,
+            contact: hop.contact,
+            more: hop.more,
+        },
+        None => DialogInput::NoTarget,
+    };
+    state.machine.handle(now, input);
 }
 
 fn arm(me: &ActorRef<Msg>, state: &mut State) {

@@ -99,6 +99,16 @@ impl DialogBook {
         mine.next().map(|(id, _)| id.clone())
     }
 
+    /// The dialogs whose far side is at the end of this connection.
+    pub fn on_connection(&self, connection: u64) -> Vec<ActorRef<dialog::Msg>> {
+        let entries = self.lock();
+        let there = entries.values().filter(|entry| {
+            let seed = entry.seed.as_ref();
+            seed.is_some_and(|seed| seed.flow.connection == connection)
+        });
+        there.map(|entry| entry.actor.clone()).collect()
+    }
+
     /// A trunk asks something outside a dialog: its answer finds it here.
     pub fn ask(&self, id: DialogId, trunk: ActorRef<trunk::Msg>) {
         self.askers().insert(id, trunk);

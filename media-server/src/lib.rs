@@ -24,6 +24,7 @@ pub mod load;
 pub mod media;
 pub mod metrics;
 pub mod mouth;
+pub mod next_hop;
 pub mod node;
 pub mod office;
 pub mod phone;

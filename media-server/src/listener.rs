@@ -160,7 +160,9 @@ fn input_of(state: &mut State, msg: Msg) -> Option<EndpointInput> {
         }
         Msg::ConnectionLost { connection } => {
             state.args.wire.taken();
-            tracing::debug!(connection, "stream closed");
+            for dialog in state.args.book.on_connection(connection) {
+                let _ = dialog.cast(dialog::Msg::ConnectionLost { connection });
+            }
             return None;
         }
         Msg::Adopt(id) => EndpointInput::Adopt(id),
@@ -205,6 +207,7 @@ fn settle(me: &ActorRef<Msg>, state: &mut State) {
                     let _ = trunk.cast(trunk::Msg::Answered(message));
                 }
             }
+            EndpointEffect::Alias { flow, port } => state.args.wire.alias(&flow, port),
             EndpointEffect::Close { flow, .. } => state.args.wire.close_stream(flow.connection),
             EndpointEffect::Register(_) | EndpointEffect::Dropped { .. } => {}
         }

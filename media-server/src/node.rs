@@ -33,7 +33,7 @@ use crate::{
     profile::Profile,
     services::{Line, Services},
     trunk::{self, Trunk},
-    wire::Wire,
+    wire::{self, Wire},
 };
 
 pub use boot::{BootError, NodeHandle, Options, start};
@@ -215,16 +215,27 @@ async fn raise(me: &ActorRef<Msg>, state: &mut State, name: &Arc<str>) {
         return;
     };
     if held.wire.is_none() {
-        let gate = held.gate.clone();
-        let clock = state.services.clock;
-        match Wire::open(&held.profile.listen(), gate, clock).await {
+        match open(held, &state.services).await {
             Ok(wire) => held.wire = Some(wire),
-            Err(error) => return fail(me, state, name, &error.to_string()),
+            Err(why) => return fail(me, state, name, &why),
         }
     }
     if let Err(error) = listen(me, state, name).await {
         fail(me, state, name, &error.to_string());
     }
+}
+
+async fn open(held: &Held, services: &Arc<Services>) -> Result<Arc<Wire>, String> {
+    let profile = &held.profile;
+    let options = wire::Options {
+        tls: wire::Tls::load(&profile.settings.tls).map_err(|fault| fault.to_string())?,
+        limits: profile.settings.streams.clone(),
+        next_hop: services.next_hop.clone(),
+        gate: held.gate.clone(),
+        clock: services.clock,
+    };
+    let opened = Wire::open(&profile.listen(), options).await;
+    opened.map_err(|error| error.to_string())
 }
 
 async fn listen(

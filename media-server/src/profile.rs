@@ -57,10 +57,7 @@ impl Profile {
     pub fn listen(&self) -> Vec<(Transport, SocketAddr)> {
         let listen = self.settings.listen.iter();
         listen
-            .map(|l| match l.transport {
-                SettingsTransport::Udp => (Transport::Udp, l.addr),
-                SettingsTransport::Tcp => (Transport::Tcp, l.addr),
-            })
+            .map(|l| (transport_of(l.transport), l.addr))
             .collect()
     }
 
@@ -80,10 +77,10 @@ impl Profile {
 
     /// Contact, media policy and timers of a dialog on `flow`.
     pub fn dialog_config(&self, flow: &Flow) -> DialogConfig {
-        let host = self.announced_ip(flow);
+        let (contact_host, contact_port) = self.contact(flow);
         DialogConfig {
-            contact_host: host.to_string(),
-            contact_port: self.contact_port(flow),
+            contact_host,
+            contact_port,
             user_agent: SERVER.into(),
             force_rport: true,
             maddr_from: self.maddr_from.clone(),
@@ -101,20 +98,27 @@ impl Profile {
         }
     }
 
-    /// A connection we opened has a throw-away local port: the contact is where we listen.
+    /// Host and port of our Contact and Via on `flow`: of the listener of its transport and address family, never of another.
+    pub fn contact(&self, flow: &Flow) -> (String, u16) {
+        (self.announced_ip(flow).to_string(), self.contact_port(flow))
+    }
+
+    /// A connection we opened has a throw-away local port: the contact is where we listen. Without a listener of that
+    /// transport only the connection itself leads back to us.
     fn contact_port(&self, flow: &Flow) -> u16 {
-        let same = |l: &&(Transport, SocketAddr)| l.0 == flow.transport;
-        let listen = self.listen();
-        let mut ports = listen.iter().filter(same).map(|l| l.1.port());
-        match flow.transport {
-            Transport::Udp => flow.local.port(),
-            Transport::Tcp => ports
-                .clone()
-                .find(|port| *port == flow.local.port() || *port == 0)
-                .map(|_| flow.local.port())
-                .or_else(|| ports.next())
-                .unwrap_or(flow.local.port()),
+        if flow.transport == Transport::Udp {
+            return flow.local.port();
         }
+        let listen = self.listen();
+        let same = |l: &&(Transport, SocketAddr)| {
+            l.0 == flow.transport && l.1.is_ipv4() == flow.local.is_ipv4()
+        };
+        let mut ports = listen.iter().filter(same).map(|l| l.1.port());
+        let own = |port: &u16| *port == flow.local.port() || *port == 0;
+        if ports.clone().any(|port| own(&port)) {
+            return flow.local.port();
+        }
+        ports.next().unwrap_or(flow.local.port())
     }
 
     /// The address media of a call on `flow` is sent from and announced with.
@@ -133,7 +137,9 @@ impl Profile {
         let remote = flow.remote.ip();
         let local = self.settings.local_nets.iter();
         let near = remote.is_loopback() || local.clone().any(|net| net.contains(remote));
-        let external = self.external_ip().filter(|_| !near);
+        let family = flow.local.is_ipv4();
+        let external = self.external_ip();
+        let external = external.filter(|ip| !near && ip.is_ipv4() == family);
         external.unwrap_or_else(|| own_ip(flow))
     }
 
@@ -178,6 +184,17 @@ impl Profile {
             never: stopped.min(Duration::from_secs(15)),
             stopped,
         }
+    }
+}
+
+/// The transport as the core knows it.
+pub fn transport_of(transport: SettingsTransport) -> Transport {
+    match transport {
+        SettingsTransport::Udp => Transport::Udp,
+        SettingsTransport::Tcp => Transport::Tcp,
+        SettingsTransport::Tls => Transport::Tls,
+        SettingsTransport::Ws => Transport::Ws,
+        SettingsTransport::Wss => Transport::Wss,
     }
 }
 

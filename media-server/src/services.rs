@@ -27,6 +27,7 @@ use crate::{
     listener,
     media::Media,
     metrics::Metrics,
+    next_hop::NextHop,
     office::{Office, RecordingUploader, SnapshotKeeper},
     profile::Profile,
     speech_cache::SpeechCache,
@@ -84,6 +85,8 @@ pub struct Services {
     pub trunks: Mutex<trunk::Healths>,
     /// Numbers for `/metrics`.
     pub metrics: Metrics,
+    /// Finds where requests go.
+    pub next_hop: Arc<NextHop>,
     /// Where tags and branches come from.
     pub tokens: Mutex<TokenSource>,
     /// Whether new calls are taken (drain turns it off).

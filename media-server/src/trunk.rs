@@ -9,32 +9,33 @@ use std::{collections::BTreeMap, net::SocketAddr, sync::Arc, time::Duration};
 use bytes::Bytes;
 use ractor::{Actor, ActorProcessingErr, ActorRef};
 use sip_core::{
-    dialog::DialogId,
-    flow::{Flow, Transport},
+    dialog::{DialogConfig, DialogId},
+    flow::Flow,
+    locate::Wanted,
     message::{Draft, Message, Method},
     timers::Timers,
     tokens::TokenSource,
     transaction::{ClientEffect, ClientInput, ClientTransaction},
 };
-use tokio::net::lookup_host;
 
 use crate::{
     listener,
+    next_hop::{Hop, Hops},
+    profile::transport_of,
     services::{Line, Services},
 };
 
 /// What is asked when the profile says nothing about the interval.
 const INTERVAL: Duration = Duration::from_secs(30);
-/// A name server that does not answer in this time has failed.
-const DNS_LIMIT: Duration = Duration::from_secs(5);
-const SIP_PORT: u16 = 5060;
+/// A place that is silent for so long is given up while there is another.
+const PATIENCE: Duration = Duration::from_secs(4);
 
 /// What a Trunk is told.
 pub enum Msg {
     /// Ask now.
     Ping,
-    /// Where the carrier is, or why that is not known.
-    Found(Result<Flow, String>),
+    /// The way to the carrier and the places behind it, or why there is none.
+    Found(Result<Box<(Hops, Hop)>, String>),
     /// The carrier answered; any answer proves that it is there.
     Answered(Box<Message>),
     /// The armed timer fired.
@@ -67,8 +68,9 @@ pub struct Args {
 /// The question that is out.
 struct Asking {
     id: DialogId,
-    flow: Flow,
+    hop: Hop,
     transaction: ClientTransaction,
+    give_up: Duration,
 }
 
 /// The trunk and what it waits for.
@@ -77,6 +79,8 @@ pub struct State {
     tokens: TokenSource,
     cseq: u32,
     asking: Option<Asking>,
+    /// The places behind the one that is asked.
+    hops: Option<Hops>,
 }
 
 /// The actor.
@@ -92,6 +96,7 @@ impl Actor for Trunk {
             tokens: args.services.fork_tokens(),
             cseq: 0,
             asking: None,
+            hops: None,
             args,
         };
         tell(&state, "unknown", None);
@@ -107,7 +112,11 @@ impl Actor for Trunk {
     ) -> Result<(), ActorProcessingErr> {
         match msg {
             Msg::Ping => find(&me, state),
-            Msg::Found(Ok(flow)) => ask(&me, state, flow),
+            Msg::Found(Ok(found)) => {
+                let (hops, hop) = *found;
+                state.hops = Some(hops);
+                ask(&me, state, hop);
+            }
             Msg::Found(Err(reason)) => settle(&me, state, Some(reason)),
             Msg::Answered(message) => answered(&me, state, &message),
             Msg::Wake => wake(&me, state),
@@ -118,56 +127,81 @@ impl Actor for Trunk {
 
 /// Resolves the carrier's name, beside the actor.
 fn find(me: &ActorRef<Msg>, state: &State) {
-    let (me, wire) = (me.clone(), state.args.line.wire.clone());
-    let proxy = state.args.trunk.proxy.clone().unwrap_or_default();
+    let (me, line, trunk) = (
+        me.clone(),
+        state.args.line.clone(),
+        state.args.trunk.clone(),
+    );
     tokio::spawn(async move {
-        let place = match locate(&proxy).await {
-            Ok(remote) => {
-                let flow = wire.flow_to(Transport::Udp, remote).await;
-                flow.map_err(|error| format!("{remote}: {error}"))
-            }
-            Err(reason) => Err(reason),
-        };
-        let _ = me.cast(Msg::Found(place));
+        let found = locate(&line, &trunk).await;
+        let _ = me.cast(Msg::Found(found.map(Box::new)));
     });
 }
 
-async fn locate(proxy: &str) -> Result<SocketAddr, String> {
-    let with_port = match proxy.parse::<SocketAddr>() {
-        Ok(address) => return Ok(address),
-        Err(_)
-            if proxy
-                .rsplit(':')
-                .next()
-                .is_some_and(|p| p.parse::<u16>().is_ok()) =>
-        {
-            proxy.to_owned()
-        }
-        Err(_) => format!("{proxy}:{SIP_PORT}"),
+async fn locate(line: &Line, trunk: &settings::Trunk) -> Result<(Hops, Hop), String> {
+    let proxy = trunk.proxy.clone().unwrap_or_default();
+    let wanted = Wanted::at(&proxy).map_err(|error| error.to_string())?;
+    let wanted = wanted.over(trunk.transport.map(transport_of));
+    let name = trunk.tls_server_name.as_deref();
+    let mut hops = Hops::find(&line.profile, &line.wire, wanted, name).await?;
+    match hops.next().await {
+        Some(hop) => Ok((hops, hop)),
+        None => Err(hops.why().to_owned()),
+    }
+}
+
+/// This place failed: the next one is asked, and the last one's failure is the trunk's.
+fn next(me: &ActorRef<Msg>, state: &mut State, failure: String) {
+    let more = state.asking.as_ref().is_some_and(|asking| asking.hop.more);
+    let Some(mut hops) = state.hops.take().filter(|_| more) else {
+        return settle(me, state, Some(failure));
     };
-    let found = tokio::time::timeout(DNS_LIMIT, lookup_host(&with_port)).await;
-    let found = found.map_err(|_| format!("dns: {proxy} was not answered"))?;
-    let mut found = found.map_err(|error| format!("dns: {proxy}: {error}"))?;
-    found.next().ok_or(format!("dns: {proxy} has no address"))
+    forget(state);
+    let me = me.clone();
+    tokio::spawn(async move {
+        hops.failed();
+        let found = hops.next().await;
+        let found = found.map(|hop| Box::new((hops, hop))).ok_or(failure);
+        let _ = me.cast(Msg::Found(found));
+    });
+}
+
+/// What is out is not waited for any more.
+fn forget(state: &mut State) {
+    if let Some(asking) = state.asking.take() {
+        state.args.services.book.answered(&asking.id);
+        let listener = &state.args.line.listener;
+        listener.cast(listener::Msg::Forget {
+            dialog_id: asking.id,
+            finished: Vec::new(),
+        });
+    }
 }
 
 /// RFC 3261 §11: OPTIONS outside a dialog.
-fn ask(me: &ActorRef<Msg>, state: &mut State, flow: Flow) {
+fn ask(me: &ActorRef<Msg>, state: &mut State, hop: Hop) {
     let id = DialogId {
         call_id: state.tokens.call_id(),
         local_tag: state.tokens.tag(),
     };
-    let request = options(state, &flow, &id);
+    let request = options(state, &hop.flow, &id);
     let services = &state.args.services;
     services.book.ask(id.clone(), me.clone());
     let listener = &state.args.line.listener;
     listener.cast(listener::Msg::Adopt(id.clone()));
     let now = services.clock.now();
-    let transaction = ClientTransaction::new(now, Timers::default(), false, request);
+    let timers = Timers::default();
+    let patience = if hop.more {
+        PATIENCE
+    } else {
+        timers.sixty_four_t1()
+    };
+    let reliable = hop.flow.transport.is_reliable();
     state.asking = Some(Asking {
         id,
-        flow,
-        transaction,
+        transaction: ClientTransaction::new(now, timers, reliable, request),
+        give_up: now + patience,
+        hop,
     });
     drive(me, state);
 }
@@ -175,23 +209,34 @@ fn ask(me: &ActorRef<Msg>, state: &mut State, flow: Flow) {
 fn options(state: &mut State, flow: &Flow, id: &DialogId) -> Bytes {
     state.cseq += 1;
     let config = state.args.line.profile.dialog_config(flow);
-    let us = format!("{}:{}", config.contact_host, config.contact_port);
+    let us = sent_by(&config);
     let them = state.args.trunk.proxy.clone().unwrap_or_default();
     let text = |bytes: &Bytes| String::from_utf8_lossy(bytes).into_owned();
     let branch = text(&state.tokens.branch());
+    let over = flow.transport.via_name();
+    let param = flow.transport.uri_param();
+    let param = param.map_or_else(String::new, |name| format!(";transport={name}"));
     let uri = format!("sip:{them}");
     let mut draft = Draft::request(&Method::Options, uri.as_bytes());
     draft
-        .header("Via", format!("SIP/2.0/UDP {us};branch={branch};rport"))
+        .header("Via", format!("SIP/2.0/{over} {us};branch={branch};rport"))
         .header("From", format!("<sip:{us}>;tag={}", text(&id.local_tag)))
         .header("To", format!("<{uri}>"))
         .header("Call-ID", text(&id.call_id))
         .header("CSeq", format!("{} OPTIONS", state.cseq))
-        .header("Contact", format!("<sip:{us}>"))
+        .header("Contact", format!("<sip:{us}{param}>"))
         .header("Max-Forwards", "70")
         .header("Accept", "application/sdp")
         .header("User-Agent", config.user_agent);
     draft.finish(&[])
+}
+
+/// `host:port`, brackets around IPv6.
+fn sent_by(config: &DialogConfig) -> String {
+    match config.contact_host.parse() {
+        Ok(ip) => SocketAddr::new(ip, config.contact_port).to_string(),
+        Err(_) => format!("{}:{}", config.contact_host, config.contact_port),
+    }
 }
 
 fn answered(me: &ActorRef<Msg>, state: &mut State, message: &Message) {
@@ -202,8 +247,11 @@ fn answered(me: &ActorRef<Msg>, state: &mut State, message: &Message) {
         };
         let now = state.args.services.clock.now();
         asking.transaction.handle(now, input);
-        if response.status() >= 200 {
-            return settle(me, state, None);
+        match response.status() {
+            0..=199 => {}
+            // RFC 3263 §4.3: another place may be well.
+            503 if asking.hop.more => return next(me, state, "it answers 503".to_owned()),
+            _ => return settle(me, state, None),
         }
     }
     drive(me, state);
@@ -213,6 +261,9 @@ fn wake(me: &ActorRef<Msg>, state: &mut State) {
     let now = state.args.services.clock.now();
     if let Some(asking) = &mut state.asking {
         asking.transaction.handle_timeout(now);
+        if now >= asking.give_up {
+            return next(me, state, "no answer to OPTIONS".to_owned());
+        }
     }
     drive(me, state);
 }
@@ -226,8 +277,8 @@ fn drive(me: &ActorRef<Msg>, state: &mut State) {
     while let Some(effect) = asking.transaction.poll_effect() {
         match effect {
             ClientEffect::Send(bytes) => {
-                state.args.line.wire.acquaint(asking.flow.remote.ip());
-                let sent = state.args.line.wire.send(&asking.flow, bytes);
+                state.args.line.wire.acquaint(asking.hop.flow.remote.ip());
+                let sent = state.args.line.wire.send(&asking.hop.flow, bytes);
                 failed = sent.err().map(|error| error.to_string()).or(failed);
             }
             ClientEffect::TimedOut => failed = Some("no answer to OPTIONS".to_owned()),
@@ -235,10 +286,11 @@ fn drive(me: &ActorRef<Msg>, state: &mut State) {
             ClientEffect::PassUp | ClientEffect::Terminated => {}
         }
     }
-    if failed.is_some() {
-        return settle(me, state, failed);
+    if let Some(failure) = failed {
+        return next(me, state, failure);
     }
-    if let Some(at) = asking.transaction.poll_timeout() {
+    let at = asking.transaction.poll_timeout();
+    if let Some(at) = at.map(|at| at.min(asking.give_up)) {
         let (me, instant) = (me.clone(), state.args.services.clock.instant(at));
         tokio::spawn(async move {
             tokio::time::sleep_until(instant).await;
@@ -249,14 +301,7 @@ fn drive(me: &ActorRef<Msg>, state: &mut State) {
 
 /// The answer is in: say so, and ask again after the interval.
 fn settle(me: &ActorRef<Msg>, state: &mut State, failure: Option<String>) {
-    if let Some(asking) = state.asking.take() {
-        state.args.services.book.answered(&asking.id);
-        let listener = &state.args.line.listener;
-        listener.cast(listener::Msg::Forget {
-            dialog_id: asking.id,
-            finished: Vec::new(),
-        });
-    }
+    forget(state);
     match failure {
         Some(reason) => tell(state, "failed", Some(reason)),
         None => tell(state, "up", None),

@@ -82,7 +82,8 @@ const TRANSITIVE: &[(&[&str], &[&str])] = &[
 /// Only these may name the package: the doors of the house.
 const DOORS: &[(&str, &[&str])] = &[
     ("reqwest", &["egress"]),
-    ("tokio-tungstenite", &["egress"]),
+    // Out goes through the one door; the switch is a SIP server on WebSockets (RFC 7118).
+    ("tokio-tungstenite", &["egress", "media-server"]),
     ("sqlx", &["control-api"]),
     ("rten", &["local-speech"]),
     ("rtc-sdp", &["sip-core"]),

@@ -9,28 +9,12 @@ use call_core::document::Complaint;
 use schemars::{JsonSchema, Schema, SchemaGenerator, json_schema};
 use serde::{Deserialize, Deserializer, de};
 
-/// What carries SIP.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
-pub enum Transport {
-    /// UDP.
-    Udp,
-    /// TCP.
-    Tcp,
-}
-
-impl fmt::Display for Transport {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.write_str(match self {
-            Transport::Udp => "udp",
-            Transport::Tcp => "tcp",
-        })
-    }
-}
+use crate::Transport;
 
 /// A socket that a profile listens on: `udp://127.0.0.1:5060`.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
 pub struct Listen {
-    /// UDP or TCP.
+    /// What carries it.
     pub transport: Transport,
     /// Address and port; port 0 takes a free one.
     pub addr: SocketAddr,
@@ -48,17 +32,8 @@ impl FromStr for Listen {
     fn from_str(text: &str) -> Result<Listen, Complaint> {
         let expected = "expected a transport and an address such as \"udp://127.0.0.1:5060\"";
         let (scheme, addr) = text.split_once("://").ok_or(expected)?;
-        let transport = match scheme {
-            "udp" => Transport::Udp,
-            "tcp" => Transport::Tcp,
-            "tls" | "ws" | "wss" => {
-                return Err(Complaint {
-                    message: format!("`{scheme}://` is not available yet"),
-                    hint: Some("today a profile listens on udp:// and tcp://".to_owned()),
-                });
-            }
-            _ => return Err(expected.into()),
-        };
+        let known = Transport::ALL.iter().find(|(name, _)| *name == scheme);
+        let (_, transport) = *known.ok_or(expected)?;
         let addr = addr.parse().map_err(|_| expected)?;
         Ok(Listen { transport, addr })
     }
@@ -256,6 +231,9 @@ mod tests {
             "udp://127.0.0.1:5060",
             "tcp://[::1]:5080",
             "udp://0.0.0.0:0",
+            "tls://0.0.0.0:5061",
+            "ws://127.0.0.1:8088",
+            "wss://[::]:7443",
         ] {
             assert_eq!(text.parse::<Listen>().unwrap().to_string(), text);
         }

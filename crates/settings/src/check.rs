@@ -32,6 +32,7 @@ pub(crate) fn together(
         codecs(profile, known, faults);
         access(profile, faults);
         rtp(profile, faults);
+        tls(profile, faults);
         if let Some(dialplans) = dialplans {
             context(profile, dialplans, faults);
         }
@@ -127,11 +128,28 @@ fn access(profile: &Read<Profile>, faults: &mut Vec<Fault>) {
     }
 }
 
+/// What is listened on with TLS needs a certificate, and who checks clients needs to know against what.
+fn tls(profile: &Read<Profile>, faults: &mut Vec<Fault>) {
+    let tls = &profile.value.tls;
+    let complete = tls.certificate.is_some() && tls.key.is_some();
+    for (at, listen) in profile.value.listen.iter().enumerate() {
+        if listen.transport.is_secure() && !complete {
+            let message = format!("{listen} needs a certificate and its key");
+            let fault = profile.document.fault(&format!("/listen/{at}"), message);
+            faults.push(fault.hint("tls = { certificate = \"cert.pem\", key = \"key.pem\" }"));
+        }
+    }
+    if tls.verify_clients && tls.ca.is_none() {
+        let message = "`verify_clients` needs `ca`: the authority that their certificates are of";
+        faults.push(profile.document.fault("/tls/verify_clients", message));
+    }
+}
+
 fn rtp(profile: &Read<Profile>, faults: &mut Vec<Fault>) {
     let rtp = &profile.value.rtp;
     for (at, listen) in profile.value.listen.iter().enumerate() {
         let port = listen.addr.port();
-        if listen.transport == Transport::Udp && (rtp.first_port..=rtp.last_port).contains(&port) {
+        if listen.transport.is_datagram() && (rtp.first_port..=rtp.last_port).contains(&port) {
             let message = format!(
                 "port {port} lies in the range for RTP, {}-{}",
                 rtp.first_port, rtp.last_port
@@ -221,7 +239,10 @@ fn collide(a: &Claim<'_>, b: &Claim<'_>) -> bool {
     let (x, y) = (a.addr.ip(), b.addr.ip());
     let overlap =
         x == y || (x.is_ipv4() == y.is_ipv4() && (x.is_unspecified() || y.is_unspecified()));
-    a.transport == b.transport && a.addr.port() == b.addr.port() && a.addr.port() != 0 && overlap
+    a.transport.is_datagram() == b.transport.is_datagram()
+        && a.addr.port() == b.addr.port()
+        && a.addr.port() != 0
+        && overlap
 }
 
 fn trunks(profiles: &[Read<Profile>], faults: &mut Vec<Fault>) {

@@ -20,6 +20,7 @@ mod profile;
 mod schemas;
 mod secret;
 mod server;
+mod transport;
 
 use std::path::PathBuf;
 use std::sync::Arc;
@@ -27,7 +28,7 @@ use std::sync::Arc;
 use call_core::dialplan::Dialplans;
 use call_core::document::Fault;
 
-pub use address::{Cidr, Listen, PortRange, Transport};
+pub use address::{Cidr, Listen, PortRange};
 pub use carrier::{Carrier, IdentityIn, IdentityOut, Numbers, Outbound, Pace};
 pub use environment::{state_home, variable};
 pub use external::ExternalIp;
@@ -42,6 +43,7 @@ pub use server::{
     Control, Data, Hep, Http, Journal, Ladder, Limits, Llm, Loadtest, Media, Mode, Node, Ops,
     Server, Speech, Trace,
 };
+pub use transport::{Dns, Streams, Tls, Transport};
 
 /// A checked configuration.
 #[derive(Debug, Clone)]

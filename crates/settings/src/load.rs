@@ -195,6 +195,8 @@ impl Load<'_> {
         }
         let mut value: Profile = document.read(&mut self.faults)?;
         value.name = name;
+        let folder = Path::new(document.name()).parent();
+        value.tls.relative_to(folder.unwrap_or(Path::new("")));
         check::outbound::complete(&document, &mut value, carriers, &mut self.faults);
         Some(Read { document, value })
     }

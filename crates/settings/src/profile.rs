@@ -9,7 +9,10 @@ use schemars::JsonSchema;
 use serde::Deserialize;
 
 use crate::carrier::optional_length;
-use crate::{Cidr, ExternalIp, Guard, IdentityIn, IdentityOut, Listen, Numbers, Pace, PortRange};
+use crate::{
+    Cidr, ExternalIp, Guard, IdentityIn, IdentityOut, Listen, Numbers, Pace, PortRange, Streams,
+    Tls, Transport,
+};
 
 /// A profile. Its name is the file's.
 #[derive(Debug, Clone, PartialEq, Deserialize, JsonSchema)]
@@ -19,7 +22,7 @@ pub struct Profile {
     /// The file's name without its ending.
     #[serde(skip)]
     pub name: String,
-    /// Sockets: `udp://127.0.0.1:5060`, `tcp://127.0.0.1:5060`.
+    /// Sockets: `udp://127.0.0.1:5060`, `tcp://…`, `tls://…`, `ws://…`, `wss://…`.
     #[schemars(length(min = 1))]
     pub listen: Vec<Listen>,
     /// The address that others see, when it is not the one we listen on.
@@ -57,6 +60,12 @@ pub struct Profile {
     /// What a source may cost before anything of it is parsed.
     #[serde(default)]
     pub guard: Guard,
+    /// Certificates, for `tls://` and `wss://` and for what we connect to.
+    #[serde(default)]
+    pub tls: Tls,
+    /// Bounds of the connections.
+    #[serde(default)]
+    pub streams: Streams,
     /// Carriers and other known peers.
     #[serde(default, rename = "trunk")]
     pub trunks: Vec<Trunk>,
@@ -163,6 +172,13 @@ pub struct Trunk {
     /// Where it is reached: `sip.example.com` or `203.0.113.9:5060`.
     #[schemars(with = "Option<String>", extend("format" = "host-port"))]
     pub proxy: Option<String>,
+    /// What it is reached over, when its name (RFC 3263) is not to decide.
+    #[serde(default)]
+    pub transport: Option<Transport>,
+    /// The name its certificate shows, when that is not the host of `proxy`.
+    #[serde(default)]
+    #[schemars(length(min = 1))]
+    pub tls_server_name: Option<String>,
     /// How often it is asked whether it is there (OPTIONS).
     #[serde(default, deserialize_with = "optional_length")]
     #[schemars(with = "Option<Length>")]

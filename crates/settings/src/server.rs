@@ -9,7 +9,7 @@ use call_core::length::Length;
 use schemars::JsonSchema;
 use serde::{Deserialize, Deserializer};
 
-use crate::{Outbound, Secret};
+use crate::{Dns, Outbound, Secret};
 
 /// The server file.
 #[derive(Debug, Clone, Deserialize, JsonSchema)]
@@ -34,6 +34,8 @@ pub struct Server {
     pub http: Http,
     /// Health, metrics and the local socket of the switch.
     pub ops: Ops,
+    /// Where host names are looked up.
+    pub dns: Dns,
     /// Local speech models and voices.
     pub speech: Speech,
     /// A language model server.
@@ -277,6 +279,7 @@ impl Default for Server {
             trace: Trace::default(),
             hep: Hep::default(),
             loadtest: Loadtest::default(),
+            dns: Dns::default(),
         }
     }
 }

@@ -78,7 +78,7 @@ pub(crate) fn response_flow(flow: Flow, via: &Via, way: WayBack<'_>) -> Flow {
     let ip = flow.remote.ip();
     let obeyed = way.maddr_from.iter().any(|net| net.contains(ip));
     match flow.transport {
-        Transport::Tcp => flow,
+        Transport::Tcp | Transport::Tls | Transport::Ws | Transport::Wss => flow,
         Transport::Udp => match via.maddr().filter(|_| obeyed) {
             Some(maddr) => flow.towards(maddr),
             None => flow.towards(via.response_address(flow.remote, way.force_rport)),

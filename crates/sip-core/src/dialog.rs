@@ -16,6 +16,7 @@ mod near_invite;
 mod near_request;
 mod resume;
 mod seed;
+mod targets;
 mod ties;
 
 use std::collections::VecDeque;
@@ -36,11 +37,12 @@ use crate::offer_answer::{AgreedMedia, Direction, MediaAddress, Session};
 use crate::timers::earliest;
 use crate::tokens::TokenSource;
 use crate::transaction::TransactionKey;
-use crate::value::Reason;
+use crate::value::{Reason, Uri};
 use far_invite::FarInvite;
 use far_request::FarRequest;
 use near_invite::NearInvite;
 use near_request::NearRequest;
+use targets::Targets;
 use ties::Ties;
 
 /// A proxy on the way forgets an INVITE after three minutes without news (timer C), so ringing is repeated each minute
@@ -73,6 +75,7 @@ pub struct Dialog {
     wishes: Wishes,
     /// Answers the challenges of the far side, when we have a login there.
     asker: Option<Asker>,
+    targets: Targets,
     effects: VecDeque<DialogEffect>,
     finished: bool,
     now: Duration,
@@ -162,6 +165,7 @@ impl Dialog {
         };
         let mut dialog = Self::start(now, config, tokens, ties, phase);
         dialog.place(call);
+        dialog.first_target();
         dialog.settle();
         dialog
     }
@@ -189,6 +193,7 @@ impl Dialog {
             near_invites: Vec::new(),
             near_requests: Vec::new(),
             wishes: Wishes::default(),
+            targets: Targets::default(),
             effects: VecDeque::new(),
             finished: false,
             now,
@@ -198,6 +203,17 @@ impl Dialog {
     /// Its name: Call-ID and our tag.
     pub fn id(&self) -> &DialogId {
         &self.ties.id
+    }
+
+    /// Where it was set up from, or last heard from on a connection.
+    pub fn flow(&self) -> Flow {
+        self.ties.flow
+    }
+
+    /// Where our requests inside the dialog go by name: the first route, else the remote target (RFC 3261 §12.2.1.1). For
+    /// a connection that is gone.
+    pub fn next_uri(&self) -> Uri {
+        self.ties.next_uri()
     }
 
     /// The media as agreed so far.
@@ -226,6 +242,12 @@ impl Dialog {
             DialogInput::Reoffer { direction, media } => self.reoffer(direction, media),
             DialogInput::SendInfo { content_type, body } => self.send_info(&content_type, &body),
             DialogInput::TransportFailed { flow } => self.transport_failed(flow),
+            DialogInput::NextTarget {
+                flow,
+                contact,
+                more,
+            } => self.next_target(flow, contact, more),
+            DialogInput::NoTarget => self.no_target(),
         }
         self.settle();
     }
@@ -251,7 +273,7 @@ impl Dialog {
         let near = self.near_invites.iter().map(|near| near.tx.poll_timeout());
         let near_requests = self.near_requests.iter().map(|near| near.tx.poll_timeout());
         earliest(
-            [phase]
+            [phase, self.targets.poll_timeout()]
                 .into_iter()
                 .chain(far)
                 .chain(far_requests)
@@ -263,6 +285,7 @@ impl Dialog {
     /// Does what is due.
     pub fn handle_timeout(&mut self, now: Duration) {
         self.now = now;
+        self.target_timeout();
         self.far_invite_timeouts();
         for far in &mut self.far_requests {
             far.tx.handle_timeout(now);
@@ -341,6 +364,7 @@ impl Dialog {
         }
         self.phase = Phase::Ended;
         self.wishes = Wishes::default();
+        self.targets = Targets::default();
         self.event(DialogEvent::Ended(Box::new(ended)));
     }
 

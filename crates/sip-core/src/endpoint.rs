@@ -119,6 +119,13 @@ pub enum EndpointEffect {
         /// The message.
         message: Box<Message>,
     },
+    /// RFC 5923 §8.1: requests to this port of the far side may go over this connection.
+    Alias {
+        /// Which.
+        flow: Flow,
+        /// Its sent-by port.
+        port: u16,
+    },
     /// The stream cannot be understood any more: flush and close it.
     Close {
         /// Which.
@@ -302,8 +309,9 @@ impl Endpoint {
             Kind::Tls | Kind::Noise => return self.dropped(flow, DropReason::NotSip),
         }
         let framing = match flow.transport {
-            Transport::Udp => Framing::Datagram,
-            Transport::Tcp => Framing::Stream,
+            // RFC 7118 §5: a WebSocket message is a whole SIP message, with or without Content-Length.
+            Transport::Udp | Transport::Ws | Transport::Wss => Framing::Datagram,
+            Transport::Tcp | Transport::Tls => Framing::Stream,
         };
         match parse(bytes, framing) {
             Ok(Message::Request(request)) => self.request(now, flow, request),
@@ -328,6 +336,7 @@ impl Endpoint {
     /// §8.2, §12.2.2, §17.2.3.
     fn request(&mut self, now: Duration, flow: Flow, request: Request) {
         let key = TransactionKey::of(&request);
+        self.note_alias(flow, request.via());
         if let Some(tag) = request.to().tag() {
             let id = DialogId {
                 call_id: request.call_id().clone(),

@@ -6,29 +6,74 @@ use std::net::{IpAddr, SocketAddr};
 use serde::{Deserialize, Serialize};
 
 /// The transports a listener speaks.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, Serialize, Deserialize)]
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize)]
 #[serde(rename_all = "lowercase")]
 pub enum Transport {
     /// One message in each datagram.
     Udp,
     /// A byte stream, cut by Content-Length.
     Tcp,
+    /// The same inside TLS (RFC 3261 §26.2.1).
+    Tls,
+    /// One message in each WebSocket message (RFC 7118).
+    Ws,
+    /// The same inside TLS.
+    Wss,
 }
 
 impl Transport {
-    /// Whether the transport itself retransmits, so that the transaction timers A, E, G, I, J, K need not (RFC 3261 §17).
-    pub fn is_reliable(self) -> bool {
+    /// Whether it goes over a connection; what is sent back goes over the same one (RFC 3261 §18.2.2).
+    pub fn is_stream(self) -> bool {
         match self {
             Self::Udp => false,
-            Self::Tcp => true,
+            Self::Tcp | Self::Tls | Self::Ws | Self::Wss => true,
         }
     }
 
-    /// The name in a Via header's sent-protocol (RFC 3261 §20.42).
+    /// Whether the transport itself retransmits, so that the transaction timers A, E, G, I, J, K need not (RFC 3261 §17).
+    pub fn is_reliable(self) -> bool {
+        self.is_stream()
+    }
+
+    /// Whether nobody on the way can read it.
+    pub fn is_secure(self) -> bool {
+        matches!(self, Self::Tls | Self::Wss)
+    }
+
+    /// Whether one WebSocket message is one SIP message (RFC 7118 §5).
+    pub fn is_websocket(self) -> bool {
+        matches!(self, Self::Ws | Self::Wss)
+    }
+
+    /// The name in a Via header's sent-protocol (RFC 3261 §20.42, RFC 7118 §5.2).
     pub fn via_name(self) -> &'static str {
         match self {
             Self::Udp => "UDP",
             Self::Tcp => "TCP",
+            Self::Tls => "TLS",
+            Self::Ws => "WS",
+            Self::Wss => "WSS",
+        }
+    }
+
+    /// The `transport` parameter of a SIP URI that leads here, for our Contact; UDP is what goes without saying
+    /// (RFC 3261 §19.1.1; `tls` is deprecated there and what every carrier uses).
+    pub fn uri_param(self) -> Option<&'static str> {
+        match self {
+            Self::Udp => None,
+            Self::Tcp => Some("tcp"),
+            Self::Tls => Some("tls"),
+            Self::Ws | Self::Wss => Some("ws"),
+        }
+    }
+
+    /// The port where none is written (RFC 3261 §19.1.2; RFC 7118 leaves WebSockets to HTTP's ports).
+    pub fn default_port(self) -> u16 {
+        match self {
+            Self::Udp | Self::Tcp => 5060,
+            Self::Tls => 5061,
+            Self::Ws => 80,
+            Self::Wss => 443,
         }
     }
 }

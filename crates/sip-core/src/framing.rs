@@ -123,6 +123,16 @@ impl StreamFramer {
         self.buffer.len()
     }
 
+    /// Whether a message has begun to arrive and is not complete: for slow senders.
+    pub fn is_within_message(&self) -> bool {
+        !skip_line_ends(&self.buffer).is_empty()
+    }
+
+    /// Whether all there is is one CRLF: the answer to a ping, or half of one.
+    pub fn is_lone_crlf(&self) -> bool {
+        self.buffer.as_ref() == PONG
+    }
+
     /// The next frame, if one is complete.
     pub fn next_frame(&mut self) -> Option<Frame> {
         if self.broken.is_some() {

@@ -9,7 +9,7 @@
 //! [`message`] reads and writes them; [`value`] understands the header fields we act on;
 //! [`transaction`] holds the four machines of RFC 3261 §17; [`dialog`] is one call's signalling, as
 //! UAS or UAC; [`endpoint`] is one listener, routing to dialogs and answering what needs none;
-//! [`sdp`] and [`offer_answer`] agree on the media.
+//! [`sdp`] and [`offer_answer`] agree on the media; [`locate`] finds where a URI is (RFC 3263).
 //!
 //! Every machine has one contract: `handle(now, input)`, then drain `poll_effect()`, then arm a timer
 //! for `poll_timeout()` and call `handle_timeout(now)`. A late or spurious timeout does nothing.
@@ -31,6 +31,7 @@ pub mod endpoint;
 pub mod flow;
 pub mod framing;
 pub mod identity;
+pub mod locate;
 pub mod message;
 pub mod offer_answer;
 pub mod registrar;

@@ -103,6 +103,7 @@ impl Carrier {
         while let Some(effect) = dialog.poll_effect() {
             match effect {
                 DialogEffect::Event(event) => events.push(event),
+                DialogEffect::WantTarget => panic!("it has one target"),
                 DialogEffect::Transmit { bytes, .. } => {
                     let Ok(Message::Request(request)) = parse(&bytes, Framing::Datagram) else {
                         panic!("not a request");

@@ -60,6 +60,7 @@ impl Said {
                     said.sent.push((flow, message));
                 }
                 DialogEffect::Event(event) => said.events.push(event),
+                DialogEffect::WantTarget => panic!("it has one target"),
             }
         }
         said

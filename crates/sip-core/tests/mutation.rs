@@ -216,6 +216,7 @@ fn mutated_messages_through_reader_endpoint_and_dialogs() {
                 EndpointEffect::Transmit { .. }
                 | EndpointEffect::Register(_)
                 | EndpointEffect::Close { .. }
+                | EndpointEffect::Alias { .. }
                 | EndpointEffect::Dropped { .. } => {}
             }
         }

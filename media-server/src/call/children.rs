@@ -43,6 +43,7 @@ pub(super) async fn answer_invite(state: &mut State) -> Result<(), ActorProcessi
         clock: services.clock,
         events,
         undelivered: None,
+        hops: None,
     };
     spawn_dialog(state, args).await
 }

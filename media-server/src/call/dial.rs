@@ -3,15 +3,16 @@
 //! All targets of an attempt ring together; the first to answer wins, the others are cancelled and
 //! a 200 that crosses the CANCEL gets its ACK and BYE from the dialog machine.
 
-use std::{collections::HashMap, net::SocketAddr, sync::Arc, time::Duration};
+use std::{collections::HashMap, sync::Arc, time::Duration};
 
 use call_core::call::{DialFailure, Input};
 use media_core::leg::{LegConfig, Mode};
 use model::FactKind;
 use ractor::{Actor, ActorId, ActorProcessingErr, ActorRef};
 use sip_core::{
-    dialog::{DialogEvent, DialogInput, EndCause, Ended, OutboundCall},
-    flow::{Flow, Transport},
+    dialog::{DialogConfig, DialogEvent, DialogInput, EndCause, Ended, OutboundCall},
+    flow::Flow,
+    locate::Wanted,
     offer_answer::{AgreedMedia, MediaAddress},
     value::{NameAddr, Reason, Uri},
 };
@@ -21,10 +22,11 @@ use crate::{
     dialog::{self, DialogActor, Origin},
     leg::{self, Hands, Leg, Report},
     media::{LegControl, LegSeat, SeatOptions, WireSeed},
+    next_hop::{Hop, Hops},
+    profile::Profile,
+    wire::Wire,
 };
 
-/// A name server that does not answer in this time has failed.
-const DNS_LIMIT: Duration = Duration::from_secs(5);
 /// Targets one attempt may ring at once.
 const MAX_TARGETS: usize = 16;
 
@@ -54,7 +56,7 @@ struct Party {
 pub struct Routed {
     attempt: u32,
     target: usize,
-    place: Result<(Uri, Flow), String>,
+    place: Result<Box<(Uri, Hop, Hops)>, String>,
 }
 
 /// Begins to call all targets of one attempt.
@@ -86,26 +88,12 @@ pub(super) fn begin(
     }
 }
 
-/// Finds the address of a target, beside the call.
+/// Finds the places of a target and opens the way to the first, beside the call.
 fn route(state: &State, attempt: u32, target: usize, name: String) {
-    let (me, wire) = (state.me.clone(), state.args.wire.clone());
+    let me = state.me.clone();
+    let (profile, wire) = (state.args.profile.clone(), state.args.wire.clone());
     tokio::spawn(async move {
-        let Ok(uri) = Uri::parse(&name.clone().into()) else {
-            let place = Err(format!("'{name}' is not a SIP URI"));
-            return drop(me.cast(Msg::Routed(Routed {
-                attempt,
-                target,
-                place,
-            })));
-        };
-        let place = match locate(&uri).await {
-            Ok((transport, remote)) => {
-                let flow = wire.flow_to(transport, remote).await;
-                flow.map(|flow| (uri, flow))
-                    .map_err(|e| format!("{remote}: {e}"))
-            }
-            Err(why) => Err(why),
-        };
+        let place = find(&profile, &wire, &name).await;
         let _ = me.cast(Msg::Routed(Routed {
             attempt,
             target,
@@ -114,23 +102,19 @@ fn route(state: &State, attempt: u32, target: usize, name: String) {
     });
 }
 
-async fn locate(uri: &Uri) -> Result<(Transport, SocketAddr), String> {
-    let transport = match uri.param("transport") {
-        Some(name) if name.eq_ignore_ascii_case(b"tcp") => Transport::Tcp,
-        _ => Transport::Udp,
-    };
-    let host = uri.host().ok_or("the target has no host")?;
-    let port = uri.port().unwrap_or(5060);
-    if let Some(ip) = host.ip() {
-        return Ok((transport, SocketAddr::new(ip, port)));
+async fn find(
+    profile: &Arc<Profile>,
+    wire: &Arc<Wire>,
+    name: &str,
+) -> Result<Box<(Uri, Hop, Hops)>, String> {
+    let uri = Uri::parse(&name.to_owned().into());
+    let uri = uri.map_err(|_| format!("'{name}' is not a SIP URI"))?;
+    let wanted = Wanted::of(&uri).map_err(|error| error.to_string())?;
+    let mut hops = Hops::find(profile, wire, wanted, None).await?;
+    match hops.next().await {
+        Some(hop) => Ok(Box::new((uri, hop, hops))),
+        None => Err(hops.why().to_owned()),
     }
-    let name = host.to_string();
-    let found = tokio::net::lookup_host((name.as_str(), port));
-    let found = tokio::time::timeout(DNS_LIMIT, found).await;
-    let found = found.map_err(|_| format!("{name}: no name server answered"))?;
-    let mut found = found.map_err(|e| format!("{name}: {e}"))?;
-    let address = found.next().ok_or(format!("{name} has no address"))?;
-    Ok((transport, address))
 }
 
 /// The target was found (or not): invite it.
@@ -143,9 +127,12 @@ pub(super) async fn routed(state: &mut State, routed: Routed) -> Result<(), Acto
     let media = place
         .as_ref()
         .ok()
-        .and_then(|(_, flow)| lease(state, target, flow));
+        .and_then(|place| lease(state, target, &place.1.flow));
     match (place, media) {
-        (Ok((uri, flow)), Some(media)) => invite(state, target, uri, flow, media).await?,
+        (Ok(place), Some(media)) => {
+            let (uri, hop, hops) = *place;
+            invite(state, target, uri, (hop, hops), media).await?;
+        }
         (Err(why), _) => {
             tracing::info!(call_id = %state.dossier().call(), why, "a target cannot be called");
             failed(state, target, DialFailure::Failed);
@@ -173,9 +160,10 @@ async fn invite(
     state: &mut State,
     target: usize,
     uri: Uri,
-    flow: Flow,
+    (hop, hops): (Hop, Hops),
     media: MediaAddress,
 ) -> Result<(), ActorProcessingErr> {
+    let flow = hop.flow;
     let Some(call) = outbound(state, uri, flow, media) else {
         failed(state, target, DialFailure::Failed);
         return Ok(());
@@ -185,7 +173,10 @@ async fn invite(
     let services = state.services();
     let args = dialog::Args {
         origin: Origin::Inviting(Box::new(call)),
-        config: state.args.profile.dialog_config(&flow),
+        config: DialogConfig {
+            more_targets: hop.more,
+            ..state.args.profile.dialog_config(&flow)
+        },
         tokens: services.fork_tokens(),
         profile: state.args.profile.name.clone(),
         wire: state.args.wire.clone(),
@@ -202,6 +193,7 @@ async fn invite(
             });
         }),
         undelivered: None,
+        hops: Some(hops),
     };
     let (dialog, _) = Actor::spawn_linked(None, DialogActor, args, state.me.get_cell()).await?;
     state.dialling.open_dialogs += 1;

@@ -339,6 +339,8 @@ impl<'a> Dialler<'a> {
             match effect {
                 DialogEffect::Transmit { flow, bytes } => self.send(flow, &bytes),
                 DialogEffect::Event(event) => self.event(at, event),
+                // One address is measured; there is no other.
+                DialogEffect::WantTarget => {}
             }
         }
         let Some(line) = self.lines.get_mut(at) else {
@@ -494,6 +496,7 @@ impl<'a> Dialler<'a> {
                 }
                 EndpointEffect::Register(_)
                 | EndpointEffect::Close { .. }
+                | EndpointEffect::Alias { .. }
                 | EndpointEffect::Dropped { .. } => {}
             }
         }

@@ -22,6 +22,7 @@ use crate::{
     journal::{Journal, Limits, LostCall, NodeKey},
     media::{Media, MediaConfig},
     metrics::Metrics,
+    next_hop::NextHop,
     office::{
         Office, OfficeConfig, OfficeTiming, Pulse, RecordingUploader, Shipper, SnapshotKeeper,
         heartbeats,
@@ -138,6 +139,7 @@ pub async fn start(options: Options) -> Result<NodeHandle, BootError> {
         models: speech.models,
         recogniser: speech.pool,
         ears: ears.handle().clone(),
+        next_hop: Arc::new(NextHop::new(&settings.server.dns)),
         settings: settings::Live::new(settings),
         book: Arc::new(DialogBook::default()),
         calls: Registry::default(),

@@ -49,9 +49,15 @@ pub struct Args {
     /// Keep the sound: stereo WAV, left what was heard, right what was said.
     #[arg(long, value_name = "FILE")]
     pub save: Option<PathBuf>,
-    /// `udp` or `tcp`.
-    #[arg(long, default_value = "udp")]
-    pub transport: String,
+    /// `udp`, `tcp` or `tls`; without it the URI says (`sips:`, `;transport=tls`), or its name's DNS records.
+    #[arg(long)]
+    pub transport: Option<String>,
+    /// PEM file with an authority that is trusted beside the system's, for TLS.
+    #[arg(long, value_name = "FILE")]
+    pub tls_ca: Option<PathBuf>,
+    /// Do not ask whose certificate it is.
+    #[arg(long)]
+    pub tls_insecure: bool,
     /// Codecs to offer, in order.
     #[arg(long, value_delimiter = ',', default_value = "PCMU,PCMA")]
     pub codecs: Vec<String>,

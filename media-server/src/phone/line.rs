@@ -9,15 +9,22 @@ use sip_core::{
     endpoint::{Endpoint, EndpointConfig, EndpointEffect, EndpointInput},
     flow::{Flow, Transport},
     framing::{Frame, StreamFramer},
+    locate::{Ability, Target, Wanted},
     tokens::TokenSource,
     value::Uri,
 };
 use tokio::{
-    io::{AsyncReadExt, AsyncWriteExt},
-    net::{TcpStream, UdpSocket, lookup_host},
+    io::{AsyncRead, AsyncReadExt, AsyncWrite, AsyncWriteExt},
+    net::{TcpStream, UdpSocket},
 };
 
-use crate::{clock::Clock, entropy};
+use super::args::Args;
+use crate::{
+    clock::Clock,
+    entropy,
+    next_hop::NextHop,
+    wire::{Tls, tls},
+};
 
 /// The phone's signalling.
 pub(super) struct Line {
@@ -31,23 +38,23 @@ pub(super) struct Line {
 
 enum Socket {
     Udp(UdpSocket),
-    Tcp(TcpStream, StreamFramer),
+    Stream(Box<dyn Stream>, StreamFramer),
 }
 
+/// TCP, or TLS over it.
+trait Stream: AsyncRead + AsyncWrite + Unpin + Send {}
+
+impl<S: AsyncRead + AsyncWrite + Unpin + Send> Stream for S {}
+
 impl Line {
-    /// Opens a socket towards the target.
-    pub(super) async fn open(target: &Uri, transport: &str, clock: Clock) -> anyhow::Result<Self> {
-        let remote = locate(target).await?;
-        let (socket, transport) = match transport {
-            "udp" => (udp(remote).await?, Transport::Udp),
-            "tcp" => (tcp(remote).await?, Transport::Tcp),
-            other => bail!("'{other}' is neither udp nor tcp"),
-        };
+    /// Opens a socket towards the target: the first of its places (RFC 3263) that takes a connection.
+    pub(super) async fn open(target: &Uri, args: &Args, clock: Clock) -> anyhow::Result<Self> {
+        let (socket, local, place) = reach(target, args).await?;
         let flow = Flow {
-            transport,
-            local: socket.local_addr()?,
-            remote,
-            connection: u64::from(transport == Transport::Tcp),
+            transport: place.transport,
+            local,
+            remote: place.remote,
+            connection: u64::from(place.transport.is_stream()),
         };
         let mut tokens = TokenSource::new(entropy::bytes());
         Ok(Self {
@@ -99,6 +106,8 @@ impl Line {
                 match effect {
                     DialogEffect::Transmit { flow, bytes } => self.send(flow, &bytes).await,
                     DialogEffect::Event(event) => return Ok(event),
+                    // The places were tried when the socket was opened.
+                    DialogEffect::WantTarget => self.input(DialogInput::NoTarget),
                 }
             }
             let wake = self.dialog.as_ref().and_then(Dialog::poll_timeout);
@@ -132,6 +141,7 @@ impl Line {
                 }
                 EndpointEffect::Register(_)
                 | EndpointEffect::Close { .. }
+                | EndpointEffect::Alias { .. }
                 | EndpointEffect::Dropped { .. } => {}
             }
         }
@@ -146,17 +156,13 @@ impl Line {
 }
 
 impl Socket {
-    fn local_addr(&self) -> std::io::Result<SocketAddr> {
-        match self {
-            Self::Udp(socket) => socket.local_addr(),
-            Self::Tcp(stream, _) => stream.local_addr(),
-        }
-    }
-
     async fn send(&mut self, remote: SocketAddr, bytes: &[u8]) -> std::io::Result<()> {
         match self {
             Self::Udp(socket) => socket.send_to(bytes, remote).await.map(drop),
-            Self::Tcp(stream, _) => stream.write_all(bytes).await,
+            Self::Stream(stream, _) => {
+                stream.write_all(bytes).await?;
+                stream.flush().await
+            }
         }
     }
 
@@ -171,7 +177,7 @@ impl Socket {
                 }
                 tokio::time::sleep(Duration::from_millis(20)).await;
             },
-            Self::Tcp(stream, framer) => loop {
+            Self::Stream(stream, framer) => loop {
                 while let Some(frame) = framer.next_frame() {
                     if let Frame::Message(bytes) = frame {
                         return Ok(bytes);
@@ -194,28 +200,59 @@ async fn sleep_until(clock: Clock, at: Option<Duration>) {
     }
 }
 
-async fn locate(target: &Uri) -> anyhow::Result<SocketAddr> {
-    let host = target.host().context("the URI has no host")?;
-    let port = target.port().unwrap_or(5060);
-    if let Some(ip) = host.ip() {
-        return Ok(SocketAddr::new(ip, port));
+/// What the phone can call over.
+const TRANSPORTS: [(&str, Transport); 3] = [
+    ("udp", Transport::Udp),
+    ("tcp", Transport::Tcp),
+    ("tls", Transport::Tls),
+];
+
+async fn reach(target: &Uri, args: &Args) -> anyhow::Result<(Socket, SocketAddr, Target)> {
+    let mut wanted = Wanted::of(target)?;
+    if let Some(name) = &args.transport {
+        let known = TRANSPORTS.iter().find(|(known, _)| known == name);
+        let (_, transport) = known.with_context(|| format!("'{name}' is not udp, tcp or tls"))?;
+        wanted = wanted.over(Some(*transport));
     }
-    let name = host.to_string();
-    let mut found = lookup_host((name.as_str(), port)).await?;
-    found
-        .next()
-        .with_context(|| format!("{name} has no address"))
+    let ability = Ability {
+        transports: TRANSPORTS.map(|(_, transport)| transport).to_vec(),
+        v4: true,
+        v6: true,
+    };
+    let finder = NextHop::new(&settings::Dns::default());
+    let places = finder.find(wanted, &ability).await;
+    let mut failure = anyhow::anyhow!("nowhere to call");
+    for place in places.map_err(anyhow::Error::msg)? {
+        match connect(&place, args).await {
+            Ok((socket, local)) => return Ok((socket, local, place)),
+            Err(error) => failure = error.context(format!("no connection to {place}")),
+        }
+    }
+    Err(failure)
 }
 
-async fn udp(remote: SocketAddr) -> anyhow::Result<Socket> {
-    let any = SocketAddr::new(near(remote).await?, 0);
-    Ok(Socket::Udp(UdpSocket::bind(any).await?))
-}
-
-async fn tcp(remote: SocketAddr) -> anyhow::Result<Socket> {
-    let stream = TcpStream::connect(remote).await;
-    let stream = stream.with_context(|| format!("no TCP connection to {remote}"))?;
-    Ok(Socket::Tcp(stream, StreamFramer::new()))
+async fn connect(place: &Target, args: &Args) -> anyhow::Result<(Socket, SocketAddr)> {
+    if place.transport == Transport::Udp {
+        let any = SocketAddr::new(near(place.remote).await?, 0);
+        let socket = UdpSocket::bind(any).await?;
+        let local = socket.local_addr()?;
+        return Ok((Socket::Udp(socket), local));
+    }
+    let stream = TcpStream::connect(place.remote).await?;
+    let local = stream.local_addr()?;
+    let stream: Box<dyn Stream> = match place.transport {
+        Transport::Tcp => Box::new(stream),
+        Transport::Tls => {
+            let tls = Tls::load(&settings::Tls {
+                ca: args.tls_ca.clone(),
+                verify_servers: !args.tls_insecure,
+                ..settings::Tls::default()
+            })?;
+            Box::new(tls::connect(&tls, stream, &place.name.to_string()).await?)
+        }
+        Transport::Udp | Transport::Ws | Transport::Wss => bail!("the phone has no {place}"),
+    };
+    Ok((Socket::Stream(stream, StreamFramer::new()), local))
 }
 
 /// Our address as the far side sees it: what the kernel would send from.

@@ -107,7 +107,7 @@ impl<'a> Call<'a> {
         let clock = Clock::start();
         let target = Uri::parse(&args.uri.clone().into());
         let target = target.with_context(|| format!("'{}' is not a SIP URI", args.uri))?;
-        let mut line = Line::open(&target, &args.transport, clock).await?;
+        let mut line = Line::open(&target, args, clock).await?;
         let voice = Voice::open(args.voice.as_deref())?;
         let media = Media::start(MediaConfig {
             ports: 40_000..=59_999,

@@ -1,37 +1,27 @@
-//! TCP: an accept task per listening address, a reader and a writer task per connection.
+//! TCP sockets: listening for every stream transport, and connecting.
 
-use std::{net::SocketAddr, sync::Arc, sync::atomic::Ordering, time::Duration};
+use std::{net::SocketAddr, sync::Arc, time::Duration};
 
-use bytes::Bytes;
-use sip_core::{
-    flow::{Flow, Transport},
-    framing::{Frame, PONG, StreamFramer},
-};
+use sip_core::flow::{Flow, Transport};
 use tokio::{
-    io::{AsyncReadExt, AsyncWriteExt},
-    net::{
-        TcpListener, TcpStream,
-        tcp::{OwnedReadHalf, OwnedWriteHalf},
-    },
-    sync::mpsc,
+    net::{TcpListener, TcpSocket, TcpStream},
     time::timeout,
 };
 
-use super::{OpenError, Wire, WireError};
-use crate::listener;
+use super::{OpenError, Wire, WireError, connection, tls, websocket};
 
-/// Messages that may wait to be written on one connection.
-const WRITE_QUEUE: usize = 256;
-/// Connections one profile keeps open; more are closed at once.
-const MAX_CONNECTIONS: usize = 10_000;
-/// A peer that sends nothing for so long is closed (its dialogs fall back to a new connection).
-const IDLE: Duration = Duration::from_secs(900);
-const CONNECT: Duration = Duration::from_secs(2);
+/// A connection or handshake that takes longer has failed.
+pub(super) const CONNECT: Duration = Duration::from_secs(2);
+/// TLS and WebSocket handshakes of who connects to us.
+const HANDSHAKE: Duration = Duration::from_secs(5);
 
 /// Binds one listening socket.
-pub(super) async fn bind(addr: SocketAddr) -> Result<(SocketAddr, TcpListener), OpenError> {
+pub(super) async fn bind(
+    transport: Transport,
+    addr: SocketAddr,
+) -> Result<(SocketAddr, TcpListener), OpenError> {
     let fail = |source| OpenError {
-        transport: "tcp",
+        transport,
         addr,
         source,
     };
@@ -40,13 +30,17 @@ pub(super) async fn bind(addr: SocketAddr) -> Result<(SocketAddr, TcpListener), 
 }
 
 /// Accepts until the wire is closed.
-pub(super) async fn accept(wire: Arc<Wire>, local: SocketAddr, listener: TcpListener) {
+pub(super) async fn accept(
+    wire: Arc<Wire>,
+    transport: Transport,
+    local: SocketAddr,
+    listener: TcpListener,
+) {
     loop {
         match listener.accept().await {
             Ok((stream, remote)) => {
-                let welcome = wire.gate.welcomes(wire.clock.now(), remote.ip());
-                if welcome && wire.connections() < MAX_CONNECTIONS {
-                    adopt(&wire, local, remote, stream);
+                if wire.gate.welcomes(wire.clock.now(), remote.ip()) {
+                    take(&wire, transport, local, (stream, remote));
                 }
             }
             // Out of descriptors: wait for some to come back instead of spinning.
@@ -55,68 +49,100 @@ pub(super) async fn accept(wire: Arc<Wire>, local: SocketAddr, listener: TcpList
     }
 }
 
-/// Opens a connection of our own.
-pub(super) async fn connect(wire: &Arc<Wire>, remote: SocketAddr) -> Result<Flow, WireError> {
-    let stream = timeout(CONNECT, TcpStream::connect(remote)).await;
-    let stream = stream
+/// Seats a connection, or closes it at once; handshakes do not hold up the next one.
+fn take(
+    wire: &Arc<Wire>,
+    transport: Transport,
+    local: SocketAddr,
+    (stream, remote): (TcpStream, SocketAddr),
+) {
+    let limits = &wire.limits;
+    let source = remote.ip();
+    if !wire
+        .streams
+        .admit(source, limits.connections, limits.per_source)
+    {
+        return wire.count_refused();
+    }
+    let _ = stream.set_nodelay(true);
+    let local = SocketAddr::new(
+        stream.local_addr().map_or(local.ip(), |at| at.ip()),
+        local.port(),
+    );
+    let flow = wire.new_flow(transport, local, remote);
+    let keeper = wire.clone();
+    let wire = wire.clone();
+    keeper.keep(tokio::spawn(async move {
+        let greeted = timeout(HANDSHAKE, greet(&wire, flow, stream)).await;
+        if !matches!(greeted, Ok(Ok(()))) {
+            wire.streams.leave(source);
+            wire.count_refused();
+        }
+    }));
+}
+
+/// What lies between an accepted socket and its first SIP message.
+async fn greet(wire: &Arc<Wire>, flow: Flow, stream: TcpStream) -> Result<(), WireError> {
+    match flow.transport {
+        Transport::Udp => return Err(WireError::NoSocket),
+        Transport::Tcp => connection::adopt(wire, flow, stream, None),
+        Transport::Tls => {
+            let stream = tls::accept(wire, stream).await?;
+            connection::adopt(wire, flow, stream, None);
+        }
+        Transport::Ws => websocket::accept(wire, flow, stream).await?,
+        Transport::Wss => {
+            let stream = tls::accept(wire, stream).await?;
+            websocket::accept(wire, flow, stream).await?;
+        }
+    }
+    Ok(())
+}
+
+/// Opens a connection of our own; `name` is what its certificate must show.
+pub(super) async fn connect(
+    wire: &Arc<Wire>,
+    transport: Transport,
+    remote: SocketAddr,
+    name: &str,
+) -> Result<Flow, WireError> {
+    let opened = timeout(CONNECT, open(wire.source_for(remote), remote)).await;
+    let stream = opened
         .map_err(|_| WireError::Gone)?
         .map_err(|_| WireError::Gone)?;
-    let local = stream.local_addr().map_err(|_| WireError::Gone)?;
-    Ok(adopt(wire, local, remote, stream))
-}
-
-fn adopt(wire: &Arc<Wire>, local: SocketAddr, remote: SocketAddr, stream: TcpStream) -> Flow {
     let _ = stream.set_nodelay(true);
-    let connection = wire.next_connection.fetch_add(1, Ordering::Relaxed);
-    let flow = Flow {
-        transport: Transport::Tcp,
-        local,
-        remote,
-        connection,
-    };
-    let (read, write) = stream.into_split();
-    let (sender, queue) = mpsc::channel(WRITE_QUEUE);
-    wire.streams().insert(connection, sender.clone());
-    wire.keep(tokio::spawn(write_out(write, queue)));
-    wire.keep(tokio::spawn(read_in(wire.clone(), flow, read, sender)));
-    flow
-}
-
-async fn write_out(mut write: OwnedWriteHalf, mut queue: mpsc::Receiver<Bytes>) {
-    while let Some(bytes) = queue.recv().await {
-        if write.write_all(&bytes).await.is_err() {
-            return;
-        }
-    }
-    let _ = write.shutdown().await;
-}
-
-async fn read_in(wire: Arc<Wire>, flow: Flow, mut read: OwnedReadHalf, pong: mpsc::Sender<Bytes>) {
-    let mut framer = StreamFramer::new();
-    let mut buffer = vec![0; 16 * 1024];
-    while let Ok(Ok(length @ 1..)) = timeout(IDLE, read.read(&mut buffer)).await {
-        framer.push(buffer.get(..length).unwrap_or_default());
-        while let Some(frame) = framer.next_frame() {
-            match frame {
-                Frame::Ping => drop(pong.try_send(Bytes::from_static(PONG))),
-                Frame::Pong => {}
-                Frame::Message(bytes) => {
-                    if wire.lets_in(flow.remote.ip(), &bytes) {
-                        wire.deliver(listener::Msg::Received { flow, bytes });
-                    }
-                }
+    let local = stream.local_addr().map_err(|_| WireError::Gone)?;
+    let flow = wire.new_flow(transport, local, remote);
+    let ours = Some(name.to_owned());
+    let secured = async {
+        match transport {
+            Transport::Udp => return Err(WireError::NoSocket),
+            Transport::Tcp => connection::adopt(wire, flow, stream, ours),
+            Transport::Tls => {
+                let stream = tls::connect(&wire.tls, stream, name).await?;
+                connection::adopt(wire, flow, stream, ours);
+            }
+            Transport::Ws => websocket::connect(wire, flow, stream, ours).await?,
+            Transport::Wss => {
+                let stream = tls::connect(&wire.tls, stream, name).await?;
+                websocket::connect(wire, flow, stream, ours).await?;
             }
         }
-        if framer.is_broken().is_some() {
-            break;
-        }
+        Ok(flow)
+    };
+    let secured = timeout(HANDSHAKE, secured).await;
+    secured.map_err(|_| WireError::Gone)?
+}
+
+/// Carriers know us by our address: what we open comes from where we listen.
+async fn open(source: Option<std::net::IpAddr>, remote: SocketAddr) -> std::io::Result<TcpStream> {
+    let socket = if remote.is_ipv4() {
+        TcpSocket::new_v4()?
+    } else {
+        TcpSocket::new_v6()?
+    };
+    if let Some(source) = source {
+        socket.bind(SocketAddr::new(source, 0))?;
     }
-    // A broken stream is closed by the endpoint after its 400 has been queued.
-    if framer.is_broken().is_none() {
-        wire.close_stream(flow.connection);
-    }
-    drop(pong);
-    wire.deliver(listener::Msg::ConnectionLost {
-        connection: flow.connection,
-    });
+    socket.connect(remote).await
 }

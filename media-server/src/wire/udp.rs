@@ -21,7 +21,7 @@ const DATAGRAM_BYTES: usize = 65_535;
 /// Binds one UDP socket with large buffers.
 pub(super) fn bind(addr: SocketAddr) -> Result<(SocketAddr, Arc<UdpSocket>), OpenError> {
     open(addr).map_err(|source| OpenError {
-        transport: "udp",
+        transport: Transport::Udp,
         addr,
         source,
     })

@@ -643,6 +643,7 @@ impl Desk {
                 }
                 EndpointEffect::Register(_)
                 | EndpointEffect::Close { .. }
+                | EndpointEffect::Alias { .. }
                 | EndpointEffect::Dropped { .. } => {}
             }
         }
@@ -666,6 +667,7 @@ impl Desk {
                 match effect {
                     DialogEffect::Transmit { flow, bytes } => self.send(flow, &bytes),
                     DialogEffect::Event(event) => self.event(number, event),
+                    DialogEffect::WantTarget => panic!("it has one target"),
                 }
             }
         }
@@ -674,6 +676,7 @@ impl Desk {
     fn send(&mut self, flow: Flow, bytes: &[u8]) {
         match flow.transport {
             Transport::Udp => drop(self.udp.send_to(bytes, flow.remote)),
+            Transport::Tls | Transport::Ws | Transport::Wss => panic!("it has none"),
             Transport::Tcp => {
                 if let Some((stream, _)) = self.streams.get_mut(&flow.connection) {
                     let _ = stream.write_all(bytes);

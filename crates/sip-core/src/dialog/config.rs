@@ -31,6 +31,8 @@ pub struct DialogConfig {
     pub next_hop: NextHop,
     /// Who we are at the far side: answers its 401 and 407, for every request of ours in the dialog.
     pub login: Option<Login>,
+    /// UAC: whether there are other targets, should the first one not take the call (RFC 3263 §4.3).
+    pub more_targets: bool,
 }
 
 impl DialogConfig {
@@ -46,6 +48,7 @@ impl DialogConfig {
             maddr_from: Arc::from([]),
             next_hop: NextHop::WhenRoutable,
             login: None,
+            more_targets: false,
         }
     }
 
@@ -80,8 +83,8 @@ impl DialogConfig {
             out.push(b'@');
         }
         out.extend_from_slice(self.sent_by().as_bytes());
-        if transport == Transport::Tcp {
-            out.extend_from_slice(b";transport=tcp");
+        if let Some(name) = transport.uri_param() {
+            out.extend_from_slice(format!(";transport={name}").as_bytes());
         }
         out.push(b'>');
         out

@@ -56,6 +56,17 @@ pub enum DialogInput {
         /// The flow.
         flow: Flow,
     },
+    /// UAC: the target that [`DialogEffect::WantTarget`] asked for.
+    NextTarget {
+        /// Socket and address.
+        flow: Flow,
+        /// Host and port of our Contact and Via on that flow.
+        contact: (String, u16),
+        /// Whether there are more behind it.
+        more: bool,
+    },
+    /// UAC: there is no other target.
+    NoTarget,
 }
 
 /// Outputs.
@@ -70,6 +81,9 @@ pub enum DialogEffect {
     },
     /// Tell the call.
     Event(DialogEvent),
+    /// UAC: this target cannot take the call (RFC 3263 §4.3). Answer with [`DialogInput::NextTarget`] or
+    /// [`DialogInput::NoTarget`]; only asked when [`super::DialogConfig::more_targets`] said that there are some.
+    WantTarget,
 }
 
 /// News for the call.

@@ -7,7 +7,7 @@ use super::{
     Refusal, Role,
 };
 use crate::answer::{self, response_flow};
-use crate::flow::{Flow, Transport};
+use crate::flow::Flow;
 use crate::message::{Headers, Method, Request};
 use crate::transaction::{ServerInput, ServerTransaction, TransactionKey};
 use crate::value::Reason;
@@ -34,7 +34,7 @@ impl Dialog {
             return self.refuse(flow, request, &refusal);
         }
         self.ties.remote_cseq = Some(request.cseq());
-        if flow.transport == Transport::Tcp {
+        if flow.transport.is_stream() {
             // The far side may have opened a new connection: that one is alive.
             self.ties.flow = flow;
         }

@@ -87,7 +87,11 @@ impl Dialog {
         at: usize,
         response: &Response,
     ) -> Result<bool, Reason> {
-        let may = matches!(self.phase, Phase::Calling { .. } | Phase::Confirmed);
+        let given_up = self
+            .near_invites
+            .get(at)
+            .is_some_and(NearInvite::is_given_up);
+        let may = !given_up && matches!(self.phase, Phase::Calling { .. } | Phase::Confirmed);
         let challenge = matches!(response.status(), 401 | 407);
         let Some(near) = self.near_invites.get_mut(at).filter(|_| may && challenge) else {
             return Ok(false);

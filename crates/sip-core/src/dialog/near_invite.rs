@@ -182,7 +182,8 @@ impl Dialog {
 
     /// §14.1: no re-INVITE while another INVITE is under way in either direction.
     pub(super) fn may_reoffer(&self) -> bool {
-        let ours = self.near_invites.iter().any(|near| near.tx.is_pending());
+        let ours = |near: &NearInvite| near.tx.is_pending() && !near.is_given_up();
+        let ours = self.near_invites.iter().any(ours);
         let theirs = self
             .far_invites
             .iter()
@@ -319,7 +320,11 @@ impl Dialog {
 
     fn provisional(&mut self, at: usize, response: &Response) {
         self.send_cancels();
-        let calling = matches!(self.phase, Phase::Calling { .. });
+        let given_up = self
+            .near_invites
+            .get(at)
+            .is_some_and(NearInvite::is_given_up);
+        let calling = matches!(self.phase, Phase::Calling { .. }) && !given_up;
         if !calling || response.status() == 100 {
             return;
         }
@@ -354,7 +359,9 @@ impl Dialog {
         }
         let is_call = matches!(near.kind, Kind::Call { .. });
         match (&self.phase, is_call, near.acks.is_empty()) {
-            (Phase::Calling { .. }, true, true) => self.call_answered(at, response),
+            (Phase::Calling { .. }, true, true) if !near.is_given_up() => {
+                self.call_answered(at, response);
+            }
             // §13.2.2.4: another fork, or an answer that crossed our CANCEL.
             (_, true, _) => self.lose_fork(at, response),
             (_, false, true) => self.reoffer_answered(at, response),
@@ -470,7 +477,8 @@ impl Dialog {
             return;
         };
         match &near.kind {
-            Kind::Call { .. } => self.call_refused(status, response, why),
+            Kind::Call { .. } if near.is_given_up() => {}
+            Kind::Call { .. } => self.call_refused(at, status, response, why),
             Kind::Superseded => {}
             Kind::Reoffer { direction, media } => {
                 let again = (*direction, *media);
@@ -489,7 +497,13 @@ impl Dialog {
         }
     }
 
-    fn call_refused(&mut self, status: u16, response: Option<&Response>, why: Option<Reason>) {
+    fn call_refused(
+        &mut self,
+        at: usize,
+        status: u16,
+        response: Option<&Response>,
+        why: Option<Reason>,
+    ) {
         let ended = match response {
             Some(response) => Ended {
                 reason: why.or_else(|| super::far_request::reason_of(response.headers())),
@@ -499,7 +513,9 @@ impl Dialog {
             None if status == 408 => Ended::new(EndedBy::Timeout, EndCause::NoResponse),
             None => Ended::new(EndedBy::Transport, EndCause::Unreachable),
         };
-        self.end(ended);
+        if !self.target_failed(at, status, &ended) {
+            self.end(ended);
+        }
     }
 
     /// §14.1: 2.1–4 s for the owner of the Call-ID, 0–2 s for the other side, in steps of 10 ms.

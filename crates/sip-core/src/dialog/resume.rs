@@ -46,7 +46,7 @@ impl Dialog {
             Phase::Invited { invite, .. } => Some(invite.to_bytes()),
             Phase::Calling { .. } => {
                 let call = |near: &&NearInvite| matches!(near.kind, Kind::Call { .. });
-                let near = self.near_invites.iter().find(call);
+                let near = self.near_invites.iter().rev().find(call);
                 near.map(|near| near.request.clone())
             }
             Phase::Confirmed | Phase::Ended => None,

@@ -118,16 +118,24 @@ impl Ties {
         }
     }
 
-    /// Socket and address of the next request.
-    pub(super) fn next_hop(&self, rule: NextHop) -> Flow {
+    /// The first route, else the remote target.
+    pub(super) fn next_uri(&self) -> Uri {
         let first = self
             .routes
             .first()
             .and_then(|raw| NameAddr::parse(raw).ok());
-        let uri = first.as_ref().map_or(&self.target, NameAddr::uri);
+        first.map_or_else(|| self.target.clone(), |first| first.uri().clone())
+    }
+
+    /// Socket and address of the next request.
+    pub(super) fn next_hop(&self, rule: NextHop) -> Flow {
+        let uri = self.next_uri();
         let hop = uri.host().and_then(|host| {
             let ip = host.ip()?;
-            Some(SocketAddr::new(ip, uri.port().unwrap_or(5060)))
+            Some(SocketAddr::new(
+                ip,
+                uri.port().unwrap_or(self.flow.transport.default_port()),
+            ))
         });
         match (rule, self.flow.transport, hop) {
             (NextHop::WhenRoutable, Transport::Udp, Some(hop))

@@ -1,9 +1,11 @@
 //! The checks of a request outside any dialog, in the order of RFC 3261 §8.2.
 
-use super::Endpoint;
+use super::{Endpoint, EndpointEffect};
 use crate::answer;
+use crate::flow::Flow;
 use crate::message::{Method, Request, option_tags};
 use crate::transaction::TransactionKey;
+use crate::value::Via;
 use crate::value::scan::{split_list, trim};
 use crate::value::uri::Scheme;
 
@@ -35,6 +37,15 @@ impl Endpoint {
             Method::Register if self.config.registrar => None,
             Method::Info | Method::Update => Some(481),
             method => Some(answer::method_refusal(method)),
+        }
+    }
+
+    /// RFC 5923 §5.1: `alias` in the top Via, from the host that sent-by names (else it would be somebody else's name).
+    pub(super) fn note_alias(&mut self, flow: Flow, via: &Via) {
+        let own = via.host().ip() == Some(flow.remote.ip());
+        if flow.transport.is_stream() && own && via.has_param("alias") {
+            let port = via.port().unwrap_or(flow.transport.default_port());
+            self.effects.push_back(EndpointEffect::Alias { flow, port });
         }
     }
 

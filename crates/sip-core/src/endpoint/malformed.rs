@@ -4,7 +4,7 @@ use bytes::Bytes;
 
 use super::{DropReason, Endpoint, EndpointEffect};
 use crate::answer::response_flow;
-use crate::flow::{Flow, Transport};
+use crate::flow::Flow;
 use crate::message::{Answerable, Draft, Fault, ParseError};
 use crate::value::Via;
 
@@ -26,7 +26,7 @@ impl Endpoint {
             error.fault,
             Fault::Length(_) | Fault::NoHeaderEnd | Fault::TooLong
         );
-        if torn && flow.transport == Transport::Tcp {
+        if torn && flow.transport.is_stream() {
             self.effects.push_back(EndpointEffect::Close { flow });
         }
     }

@@ -89,6 +89,13 @@ impl InviteClient {
         matches!(self.state, State::Terminated)
     }
 
+    /// The INVITE is not repeated any more; an answer that comes yet is still ours.
+    pub fn fall_silent(&mut self) {
+        if let State::Calling { resend, .. } = &mut self.state {
+            *resend = None;
+        }
+    }
+
     /// A CANCEL went out: without a final response in 64·T1 the INVITE counts as cancelled (§9.1).
     pub fn cancelled(&mut self, now: Duration) {
         if let State::Proceeding { give_up, .. } = &mut self.state {

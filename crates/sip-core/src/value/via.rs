@@ -80,6 +80,11 @@ impl Via {
         self.params.value(name)
     }
 
+    /// Whether a parameter is there, with or without a value.
+    pub fn has_param(&self, name: &str) -> bool {
+        self.params.has(name)
+    }
+
     /// The branch, when there is one.
     pub fn branch(&self) -> Option<&[u8]> {
         self.param("branch")

@@ -365,6 +365,7 @@ impl Pair {
             }
             EndpointEffect::Register(_)
             | EndpointEffect::Close { .. }
+            | EndpointEffect::Alias { .. }
             | EndpointEffect::Dropped { .. } => {}
         }
     }
@@ -406,6 +407,7 @@ impl Pair {
                     self.note(&line);
                     self.sides[side].events.push((now, event));
                 }
+                DialogEffect::WantTarget => panic!("it has one target"),
             }
         }
         moved
