@@ -12,6 +12,7 @@ mod ears;
 mod effects;
 mod facts;
 mod floor;
+mod hold;
 mod media;
 pub(crate) use media::negotiated;
 mod prompts;

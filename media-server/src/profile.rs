@@ -10,11 +10,11 @@ use std::{
 use arc_swap::ArcSwapOption;
 use media_core::codec;
 use settings::{
-    Auth, Dtmf, ExternalIp, Negotiation as SettingsNegotiation, Srtp,
+    Auth, Dtmf, ExternalIp, Negotiation as SettingsNegotiation, Prack, Srtp,
     Transport as SettingsTransport,
 };
 use sip_core::{
-    dialog::DialogConfig,
+    dialog::{DialogConfig, Reliable, SessionTimer},
     endpoint::EndpointConfig,
     flow::{Flow, Network, Transport},
     offer_answer::{CodecCapability, MediaPolicy, Negotiation, SrtpPolicy},
@@ -84,6 +84,11 @@ impl Profile {
             user_agent: SERVER.into(),
             force_rport: true,
             maddr_from: self.maddr_from.clone(),
+            session_timer: SessionTimer {
+                expires_s: self.settings.session_timer.expires,
+                min_s: self.settings.session_timer.min,
+            },
+            reliable: self.reliable(),
             ..DialogConfig::new(String::new(), 0, self.media_policy())
         }
     }
@@ -94,7 +99,16 @@ impl Profile {
             server: SERVER.into(),
             force_rport: true,
             maddr_from: self.maddr_from.clone(),
+            reliable: self.reliable(),
             ..EndpointConfig::default()
+        }
+    }
+
+    fn reliable(&self) -> Reliable {
+        match self.settings.prack {
+            Prack::Never => Reliable::Never,
+            Prack::Asked => Reliable::WhenAsked,
+            Prack::Always => Reliable::Always,
         }
     }
 
@@ -174,6 +188,15 @@ impl Profile {
                 Srtp::Optional => SrtpPolicy::Optional,
                 Srtp::Required => SrtpPolicy::Required,
             },
+        }
+    }
+
+    /// The same while the far side holds the call.
+    pub fn hold_timeouts(&self) -> media_core::leg::Timeouts {
+        let held = self.settings.rtp.hold_timeout;
+        media_core::leg::Timeouts {
+            never: held,
+            stopped: held,
         }
     }
 

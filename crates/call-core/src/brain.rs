@@ -127,6 +127,8 @@ pub enum BrainInput {
         /// One line for the timeline.
         why: String,
     },
+    /// The far side holds the call (true), or has come back: nobody hears and nobody speaks meanwhile, and no patience is lost.
+    Hold(bool),
     /// The call is over (hang-up, transfer): finish, say nothing more.
     CallOver,
 }

@@ -20,6 +20,7 @@ mod effect;
 mod ending;
 mod gathering;
 mod input;
+mod line;
 mod plan;
 
 use std::collections::VecDeque;
@@ -29,7 +30,7 @@ use std::time::Duration;
 use jiff::{SignedDuration, Timestamp};
 
 pub use effect::{AgentStart, CallFact, Effect, Ending, MediaMode, Party};
-pub use input::{AgentEnd, DialFailure, Incoming, Input, KillCause, Unusable};
+pub use input::{AgentEnd, DialFailure, Incoming, Input, KillCause, LineNews, Unusable};
 
 use crate::dialplan::action::{AgentSource, RecordSpec};
 use crate::dialplan::{Binding, Dialplans, Walk};
@@ -88,6 +89,8 @@ pub enum CallState {
     Ringing,
     /// Answered.
     InProgress,
+    /// Answered, and held by the far side.
+    OnHold,
     /// Over, or about to be.
     Ended,
 }
@@ -175,6 +178,7 @@ pub struct Call {
     route: Option<String>,
     agent: Option<AgentSource>,
     close: Close,
+    line: line::Line,
     effects: VecDeque<Effect>,
 }
 
@@ -198,6 +202,7 @@ impl Call {
             route: None,
             agent: None,
             close: Close::dialplan(),
+            line: line::Line::default(),
             effects: VecDeque::new(),
         }
     }
@@ -211,6 +216,7 @@ impl Call {
     pub fn state(&self) -> CallState {
         match self.phase {
             Phase::New | Phase::Routing { .. } | Phase::Early { .. } => CallState::Ringing,
+            Phase::Answered { .. } if self.is_held() => CallState::OnHold,
             Phase::Answered { .. } => CallState::InProgress,
             Phase::Ending { .. } | Phase::Over => CallState::Ended,
         }
@@ -248,6 +254,7 @@ impl Call {
             | Input::AckTimeout
             | Input::Cancelled
             | Input::RemoteBye
+            | Input::Line(_)
             | Input::TransportLost
             | Input::PlayFinished { .. }
             | Input::PlayFailed { .. }
@@ -272,6 +279,7 @@ impl Call {
             Input::JournalRefused => self.journal_refused(now),
             Input::Unusable(why) => self.unusable(now, why),
             Input::Cancelled | Input::RemoteBye => self.given_up(now),
+            Input::Line(news) => self.early_line_news(news),
             Input::TransportLost => self.transport_lost(now),
             Input::LegLost => self.leg_lost(now),
             Input::Kill(cause) => self.kill(now, cause),
@@ -303,6 +311,7 @@ impl Call {
             Input::Unusable(why) => self.unusable(now, why),
             // RFC 3261 §9.2: the INVITE gets 487. §15: a BYE on the early dialog has the same end.
             Input::Cancelled | Input::RemoteBye => self.given_up(now),
+            Input::Line(news) => self.early_line_news(news),
             Input::TransportLost => self.transport_lost(now),
             Input::LegLost => self.leg_lost(now),
             Input::Kill(cause) => self.kill(now, cause),
@@ -333,6 +342,7 @@ impl Call {
             Input::RemoteBye => self.caller_hung_up(now),
             Input::Unusable(Unusable::NoRoom) => self.never_answered(now),
             Input::Unusable(why) => self.unusable(now, why),
+            Input::Line(news) => self.line_news(now, news),
             Input::TransportLost => self.transport_lost(now),
             Input::MediaTimeout => self.media_timeout(now),
             Input::LegLost => self.leg_lost(now),
@@ -369,6 +379,7 @@ impl Call {
             | Input::AckTimeout
             | Input::Cancelled
             | Input::RemoteBye
+            | Input::Line(_)
             | Input::TransportLost
             | Input::PlayFinished { .. }
             | Input::PlayFailed { .. }

@@ -1,7 +1,7 @@
 //! One media leg: both directions of one RTP session, as a machine.
 //!
 //! The owner feeds it datagrams, calls [`Leg::tick`] once in 20 ms and sends what it returns; after packets, ticks and
-//! commands it drains [`Leg::poll_ear`] and [`Leg::poll_event`]. RTP never pauses: each tick sends exactly one packet.
+//! commands it drains [`Leg::poll_ear`] and [`Leg::poll_event`]. RTP never pauses but on hold: each tick sends exactly one packet.
 
 mod line;
 mod source;
@@ -47,6 +47,7 @@ pub struct Leg {
     ears: Ears,
     speaker: Speaker,
     watch: MediaWatch,
+    sending: bool,
     events: VecDeque<LegEvent>,
     now: Duration,
     caller: Frame,
@@ -119,6 +120,7 @@ impl Leg {
                 wire,
             ),
             watch: MediaWatch::new(now, timeouts),
+            sending: true,
             events: VecDeque::with_capacity(MAX_EVENTS),
             now,
             caller: Frame::silence(rate),
@@ -159,14 +161,16 @@ impl Leg {
         let keys_before = self.speaker.is_sending_digits();
         let tick = self.speaker.tick();
         self.speaker.speak(&self.caller, &mut self.line);
-        self.stats.packets_out += 1;
-        self.delay_sum_ms += self.jitter.buffered_ms() as u64;
+        if self.sending {
+            self.stats.packets_out += 1;
+            self.delay_sum_ms += self.jitter.buffered_ms() as u64;
+        }
         if keys_before && !self.speaker.is_sending_digits() {
             self.tell(LegEventKind::DigitsSent);
         }
         Tick {
             packet: self.speaker.packet(),
-            to: self.source.target(),
+            to: self.source.target().filter(|_| self.sending),
             caller: &self.caller,
             agent: self.speaker.frame(),
             tick,
@@ -213,7 +217,8 @@ impl Leg {
             Command::CutThrough(tag) => self.cut_through(tag),
             Command::SendDigits(digits) => self.speaker.send_digits(&digits),
             Command::Renegotiate(negotiated) => self.renegotiate(&negotiated),
-            Command::SetTimeouts(timeouts) => self.watch.set(timeouts),
+            Command::SetSending(sending) => self.set_sending(sending),
+            Command::SetTimeouts(timeouts) => self.watch.set(now, timeouts),
             Command::Fault(fault) => self.fault.0 = Some(fault),
         }
     }
@@ -408,6 +413,12 @@ impl Leg {
     fn cut_through(&mut self, tag: Tag) {
         self.reflex.release();
         self.speaker.playout.cut_through(tag);
+    }
+
+    /// Timestamps go on meanwhile (RFC 3550 §5.1): what is heard again begins where the clock is.
+    fn set_sending(&mut self, sending: bool) {
+        self.sending = sending;
+        self.speaker.mark();
     }
 
     /// RFC 3264 §8: another codec, other types, another address.

@@ -33,6 +33,7 @@ pub(crate) fn together(
         access(profile, faults);
         rtp(profile, faults);
         tls(profile, faults);
+        crate::signalling::session_timer(profile, faults);
         if let Some(dialplans) = dialplans {
             context(profile, dialplans, faults);
         }

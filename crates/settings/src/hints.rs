@@ -136,12 +136,22 @@ pub(crate) const PROFILE: &[Hint] = &[
         "auth=digest",
         "use \"acl\" with the sources of your trunks, or \"none\" on loopback",
     ),
-    Hint::later(
-        "session_timer",
-        "calls are bounded by max_duration of the server file",
+    Hint::renamed(
+        "session-timeout",
+        "FreeSWITCH's session-timeout is `session_timer = { expires = 1800 }`",
     ),
-    Hint::later("session-timeout", "it will be called session_timer"),
-    Hint::later("enable-timer", "it will be called session_timer"),
+    Hint::renamed(
+        "minimum-session-expires",
+        "FreeSWITCH's minimum-session-expires is `session_timer = { min = 90 }`",
+    ),
+    Hint::renamed(
+        "enable-timer",
+        "FreeSWITCH's enable-timer is `session_timer`; `{ expires = 0 }` asks for none",
+    ),
+    Hint::renamed(
+        "enable-100rel",
+        "FreeSWITCH's enable-100rel is `prack = \"always\"`",
+    ),
     Hint::renamed(
         "caller-id-type",
         "FreeSWITCH's caller-id-type is `identity_out`",

@@ -20,6 +20,7 @@ mod profile;
 mod schemas;
 mod secret;
 mod server;
+mod signalling;
 mod transport;
 
 use std::path::PathBuf;
@@ -43,6 +44,7 @@ pub use server::{
     Control, Data, Hep, Http, Journal, Ladder, Limits, Llm, Loadtest, Media, Mode, Node, Ops,
     Server, Speech, Trace,
 };
+pub use signalling::{Prack, SessionTimer};
 pub use transport::{Dns, Streams, Tls, Transport};
 
 /// A checked configuration.

@@ -10,8 +10,8 @@ use serde::Deserialize;
 
 use crate::carrier::optional_length;
 use crate::{
-    Cidr, ExternalIp, Guard, IdentityIn, IdentityOut, Listen, Numbers, Pace, PortRange, Streams,
-    Tls, Transport,
+    Cidr, ExternalIp, Guard, IdentityIn, IdentityOut, Listen, Numbers, Pace, PortRange, Prack,
+    SessionTimer, Streams, Tls, Transport,
 };
 
 /// A profile. Its name is the file's.
@@ -52,6 +52,12 @@ pub struct Profile {
     /// Encryption of media: SRTP with keys in SDP (SDES).
     #[serde(default)]
     pub srtp: Srtp,
+    /// How soon a far side that is gone is noticed.
+    #[serde(default)]
+    pub session_timer: SessionTimer,
+    /// When ringing is acknowledged.
+    #[serde(default)]
+    pub prack: Prack,
     /// Admission.
     #[serde(default)]
     pub limits: ProfileLimits,

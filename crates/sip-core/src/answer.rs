@@ -1,12 +1,25 @@
 //! Responses: the headers every one of them repeats from its request (RFC 3261 §8.2.6.2), and where it goes (§18.2.2).
 
+use crate::dialog::Reliable;
 use crate::flow::{Flow, Network, Transport};
 use crate::message::{Draft, Headers, Method, Request, option_tags, reason_phrase};
 use crate::value::Via;
 use crate::value::scan::split_list;
 
 /// The methods we carry out, for Allow. What is listed is never answered 405.
-pub(crate) const ALLOW: &str = "INVITE, ACK, CANCEL, BYE, OPTIONS, INFO, UPDATE";
+pub(crate) const ALLOW: &str =
+    "INVITE, ACK, CANCEL, BYE, OPTIONS, INFO, UPDATE, PRACK, REFER, NOTIFY";
+
+/// The option tag of reliable provisional responses (RFC 3262).
+pub(crate) const REL100: &[u8] = b"100rel";
+
+/// The extensions we carry out, for Supported.
+pub(crate) fn supported(reliable: Reliable) -> &'static str {
+    match reliable {
+        Reliable::Never => "timer",
+        Reliable::WhenAsked | Reliable::Always => "timer, 100rel",
+    }
+}
 
 /// What every answer of a listener has in common.
 #[derive(Clone, Copy, Debug)]
@@ -15,6 +28,8 @@ pub(crate) struct Style<'a> {
     pub(crate) server: &'a str,
     /// Answer to the source port even without `rport`.
     pub(crate) force_rport: bool,
+    /// Whether we know 100rel.
+    pub(crate) reliable: Reliable,
 }
 
 /// A response begun: Via, From, To, Call-ID, CSeq, Record-Route where a dialog is formed, Server.
@@ -86,9 +101,14 @@ pub(crate) fn response_flow(flow: Flow, via: &Via, way: WayBack<'_>) -> Flow {
     }
 }
 
-/// What an unknown Require is answered with (§8.2.2.3): `None` when nothing is required. We support no extension yet.
-pub(crate) fn unsupported(request: &Request) -> Option<Vec<u8>> {
-    let required = option_tags(request.headers(), "Require");
+/// What an unknown Require is answered with (§8.2.2.3): `None` when we know all that is required.
+pub(crate) fn unsupported(request: &Request, reliable: Reliable) -> Option<Vec<u8>> {
+    let known = |tag: &&[u8]| {
+        let rings = reliable != Reliable::Never && tag.eq_ignore_ascii_case(REL100);
+        rings || tag.eq_ignore_ascii_case(b"timer")
+    };
+    let mut required = option_tags(request.headers(), "Require");
+    required.retain(|tag| !known(tag));
     (!required.is_empty()).then(|| required.join(&b", "[..]))
 }
 
@@ -114,7 +134,7 @@ pub(crate) fn method_refusal(method: &Method) -> u16 {
 }
 
 /// The headers a refusal of `status` owes beside the common ones.
-pub(crate) fn owed_headers(draft: &mut Draft, request: &Request, status: u16) {
+pub(crate) fn owed_headers(draft: &mut Draft, request: &Request, status: u16, style: Style<'_>) {
     match status {
         405 | 501 => {
             draft.header("Allow", ALLOW);
@@ -123,7 +143,10 @@ pub(crate) fn owed_headers(draft: &mut Draft, request: &Request, status: u16) {
             draft.header("Accept", "application/sdp");
         }
         420 => {
-            draft.header("Unsupported", unsupported(request).unwrap_or_default());
+            draft.header(
+                "Unsupported",
+                unsupported(request, style.reliable).unwrap_or_default(),
+            );
         }
         _ => {}
     }

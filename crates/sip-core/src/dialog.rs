@@ -7,6 +7,7 @@
 //! After `Ended` it lives on until its transactions are done, then says `Finished`.
 
 mod config;
+mod early;
 mod event;
 mod far_invite;
 mod far_request;
@@ -14,8 +15,11 @@ mod id;
 mod near_auth;
 mod near_invite;
 mod near_request;
+mod refer;
+mod reliable;
 mod resume;
 mod seed;
+mod session_timer;
 mod targets;
 mod ties;
 
@@ -27,7 +31,10 @@ use bytes::Bytes;
 pub use config::{DialogConfig, NextHop, OutboundCall, Refusal};
 pub use event::{DialogEffect, DialogEvent, DialogInput, EndCause, Ended, EndedBy};
 pub use id::DialogId;
+pub use refer::{ReferOrder, ReferRequest};
+pub use reliable::Reliable;
 pub use seed::{DialogSeed, FinishedTransaction, OpenKind, OpenTransaction, Role, Stage};
+pub use session_timer::{SessionInterval, SessionTimer};
 
 use crate::digest::Asker;
 use crate::endpoint::NewInvite;
@@ -42,6 +49,9 @@ use far_invite::FarInvite;
 use far_request::FarRequest;
 use near_invite::NearInvite;
 use near_request::NearRequest;
+use refer::Refers;
+use reliable::Provisionals;
+use session_timer::Timer;
 use targets::Targets;
 use ties::Ties;
 
@@ -76,6 +86,9 @@ pub struct Dialog {
     /// Answers the challenges of the far side, when we have a login there.
     asker: Option<Asker>,
     targets: Targets,
+    provisionals: Provisionals,
+    timer: Timer,
+    refers: Refers,
     effects: VecDeque<DialogEffect>,
     finished: bool,
     now: Duration,
@@ -104,6 +117,10 @@ enum Phase {
 /// What waits for its moment.
 #[derive(Debug, Default)]
 struct Wishes {
+    /// A 2xx that must wait for the PRACK of what it would contradict (RFC 3262 §3).
+    answer: Option<MediaAddress>,
+    /// The session timer is to be refreshed.
+    refresh: bool,
     /// A hang-up that must wait for the ACK of our 2xx (RFC 3261 §15).
     hangup: Option<Option<Reason>>,
     /// A re-INVITE that must wait for another one.
@@ -159,6 +176,7 @@ impl Dialog {
             local_cseq: tokens.cseq_start(),
             remote_cseq: None,
             flow: call.flow,
+            allows_update: false,
         };
         let phase = Phase::Calling {
             ring_until: call.ring_timeout.map(|wait| now + wait),
@@ -194,6 +212,9 @@ impl Dialog {
             near_requests: Vec::new(),
             wishes: Wishes::default(),
             targets: Targets::default(),
+            provisionals: Provisionals::default(),
+            timer: Timer::default(),
+            refers: Refers::default(),
             effects: VecDeque::new(),
             finished: false,
             now,
@@ -241,6 +262,9 @@ impl Dialog {
             DialogInput::Hangup { reason } => self.hangup(reason),
             DialogInput::Reoffer { direction, media } => self.reoffer(direction, media),
             DialogInput::SendInfo { content_type, body } => self.send_info(&content_type, &body),
+            DialogInput::Refer(order) => self.refer(&order),
+            DialogInput::AnswerRefer { status } => self.answer_refer(status),
+            DialogInput::ReferNews { status, last } => self.refer_news(status, last),
             DialogInput::TransportFailed { flow } => self.transport_failed(flow),
             DialogInput::NextTarget {
                 flow,
@@ -263,9 +287,15 @@ impl Dialog {
             return None;
         }
         let phase = match &self.phase {
-            Phase::Invited { repeat_at, .. } => Some(*repeat_at),
+            Phase::Invited { repeat_at, .. } => {
+                earliest([Some(*repeat_at), self.provisionals.poll_timeout()])
+            }
             Phase::Calling { ring_until } => *ring_until,
-            Phase::Confirmed => self.wishes.reoffer_at,
+            Phase::Confirmed => earliest([
+                self.wishes.reoffer_at,
+                self.timer.poll_timeout(),
+                self.refers.poll_timeout(),
+            ]),
             Phase::Ended => None,
         };
         let far = self.far_invites.iter().map(FarInvite::poll_timeout);
@@ -287,6 +317,9 @@ impl Dialog {
         self.now = now;
         self.target_timeout();
         self.far_invite_timeouts();
+        self.reliable_timeouts();
+        self.session_timeouts();
+        self.refer_timeouts();
         for far in &mut self.far_requests {
             far.tx.handle_timeout(now);
         }
@@ -322,6 +355,13 @@ impl Dialog {
 
     /// RFC 3261 §15: no BYE before the ACK of our 2xx; §14.1: one re-INVITE at a time.
     fn grant_wishes(&mut self) -> bool {
+        if let Phase::Invited { .. } = self.phase
+            && !self.provisionals.holds_answer()
+            && let Some(media) = self.wishes.answer.take()
+        {
+            self.answer(media);
+            return true;
+        }
         if !matches!(self.phase, Phase::Confirmed) {
             return false;
         }
@@ -337,6 +377,11 @@ impl Dialog {
             && let Some((direction, media)) = self.wishes.reoffer.take()
         {
             self.send_reoffer(direction, media);
+            return true;
+        }
+        if self.wishes.refresh && self.may_reoffer() {
+            self.wishes.refresh = false;
+            self.send_refresh();
             return true;
         }
         false
@@ -362,6 +407,8 @@ impl Dialog {
         if matches!(self.phase, Phase::Ended) {
             return;
         }
+        // A transfer that nobody decided on is over with the call.
+        self.answer_refer(603);
         self.phase = Phase::Ended;
         self.wishes = Wishes::default();
         self.targets = Targets::default();

@@ -29,6 +29,7 @@ use crate::message::{Framing, Message, Method, Request, Response, parse};
 use crate::timers::earliest;
 use crate::tokens::TokenSource;
 use crate::transaction::TransactionKey;
+use crate::value::Replaces;
 use finished::Finished;
 use refusals::Refusals;
 
@@ -149,6 +150,13 @@ pub struct NewInvite {
     pub flow: Flow,
     /// The INVITE.
     pub request: Request,
+}
+
+impl NewInvite {
+    /// The dialog whose place it wants to take (RFC 3891); the endpoint has refused broken ones.
+    pub fn replaces(&self) -> Option<Replaces> {
+        Replaces::parse(self.request.headers().get("Replaces")?).ok()
+    }
 }
 
 /// A REGISTER outside any dialog.
@@ -437,7 +445,8 @@ impl Endpoint {
         draft.header("Accept", "application/sdp");
         draft.header("Accept-Encoding", "identity");
         draft.header("Accept-Language", "en");
-        draft.header("Supported", "");
+        draft.header("Supported", answer::supported(self.config.reliable));
+        draft.header("Allow-Events", "refer");
         let flow = response_flow(flow, request.via(), self.config.way_back());
         self.transmit(flow, draft.finish(b""));
         self.counters.answered += 1;
@@ -496,7 +505,7 @@ impl Endpoint {
         let status = refusal.status;
         let phrase = refusal.phrase.as_deref();
         let mut draft = answer::begin(request, flow, status, phrase, Some(tag), self.style());
-        answer::owed_headers(&mut draft, request, status);
+        answer::owed_headers(&mut draft, request, status, self.style());
         refusal.write(&mut draft);
         draft.finish(b"")
     }
@@ -516,6 +525,7 @@ impl Endpoint {
         Style {
             server: &self.config.server,
             force_rport: self.config.force_rport,
+            reliable: self.config.reliable,
         }
     }
 

@@ -9,8 +9,8 @@ mod negotiate;
 mod session;
 
 pub use capability::{
-    AgreedCodec, AgreedEvent, AgreedMedia, CodecCapability, Direction, MediaAddress, MediaPolicy,
-    Negotiation,
+    AgreedCodec, AgreedEvent, AgreedMedia, CodecCapability, Direction, EventSet, MediaAddress,
+    MediaPolicy, Negotiation,
 };
 pub use crypto::{AgreedSrtp, CryptoLine, CryptoSuite, MasterKey, SrtpPolicy};
 pub use session::{Session, SessionSeed};

@@ -12,7 +12,7 @@ mod server;
 
 pub use client::ClientTransaction;
 pub use invite_client::InviteClient;
-pub(crate) use invite_client::cancel_of;
+pub(crate) use invite_client::{again_of, cancel_of};
 pub use invite_server::InviteServer;
 pub use key::TransactionKey;
 pub use server::ServerTransaction;

@@ -9,6 +9,7 @@ pub mod host;
 pub mod name_addr;
 pub mod params;
 pub mod reason;
+pub mod replaces;
 pub(crate) mod scan;
 pub mod uri;
 pub mod via;
@@ -19,6 +20,7 @@ pub use host::Host;
 pub use name_addr::NameAddr;
 pub use params::Params;
 pub use reason::Reason;
+pub use replaces::Replaces;
 pub use uri::Uri;
 pub use via::Via;
 

@@ -37,10 +37,10 @@ fn options_says_what_we_can_do() {
     assert_eq!(answer.status(), 200);
     assert_eq!(
         header(&answer, "Allow"),
-        "INVITE, ACK, CANCEL, BYE, OPTIONS, INFO, UPDATE"
+        "INVITE, ACK, CANCEL, BYE, OPTIONS, INFO, UPDATE, PRACK, REFER, NOTIFY"
     );
     assert_eq!(header(&answer, "Accept"), "application/sdp");
-    assert_eq!(header(&answer, "Supported"), "");
+    assert_eq!(header(&answer, "Supported"), "timer, 100rel");
     assert!(answer.to().tag().is_some());
 }
 
@@ -48,13 +48,17 @@ fn options_says_what_we_can_do() {
 fn refusals_carry_the_right_status_and_the_headers_they_owe() {
     let sip = "sip:1000@192.0.2.200";
     assert_eq!(status_of(request("REGISTER", sip, &[], "")), 405);
-    assert_eq!(status_of(request("PRACK", sip, &[], "")), 405);
+    // What Allow lists is never 405: outside of a call there is nothing to it.
+    assert_eq!(status_of(request("PRACK", sip, &[], "")), 481);
+    assert_eq!(status_of(request("NOTIFY", sip, &[], "")), 481);
+    assert_eq!(status_of(request("REFER", sip, &[], "")), 603);
+    assert_eq!(status_of(invite(&["Replaces: only-a-call-id"])), 400);
     assert_eq!(status_of(request("FROBNICATE", sip, &[], "")), 501);
     assert_eq!(
         status_of(request("INVITE", "mailto:a@b", &[], letters::OFFER)),
         416
     );
-    assert_eq!(status_of(invite(&["Require: 100rel"])), 420);
+    assert_eq!(status_of(invite(&["Require: precondition"])), 420);
     assert_eq!(status_of(invite(&["Max-Forwards: 0"])), 483);
     assert_eq!(status_of(invite(&["Content-Type: application/isup"])), 415);
     assert_eq!(status_of(invite(&["Content-Encoding: gzip"])), 415);
@@ -73,9 +77,9 @@ fn refusals_carry_the_right_status_and_the_headers_they_owe() {
     );
 
     let mut endpoint = endpoint(EndpointConfig::default());
-    let bytes = invite(&["Require: 100rel, precondition"]);
+    let bytes = invite(&["Require: 100rel, precondition, timer"]);
     let (_, answer) = answered(&receive(&mut endpoint, 0, udp(PEER), bytes));
-    assert_eq!(header(&answer, "Unsupported"), "100rel, precondition");
+    assert_eq!(header(&answer, "Unsupported"), "precondition");
     let bytes = request("REGISTER", sip, &[], "");
     let (_, answer) = answered(&receive(&mut endpoint, 0, udp(PEER), bytes));
     assert!(header(&answer, "Allow").contains("INVITE"));

@@ -226,8 +226,8 @@ fn what_a_far_side_may_send_gets_the_right_answer() {
         ("OPTIONS", &["CSeq: 10 OPTIONS"], "", 200),
         ("UPDATE", &["CSeq: 11 UPDATE"], "", 200),
         ("UPDATE", &["CSeq: 12 UPDATE"], OFFER, 200),
-        ("PRACK", &["CSeq: 13 PRACK", "RAck: 1 1 INVITE"], "", 405),
-        ("REFER", &["CSeq: 14 REFER", "Refer-To: <sip:x@y>"], "", 405),
+        ("PRACK", &["CSeq: 13 PRACK", "RAck: 1 1 INVITE"], "", 481),
+        ("NOTIFY", &["CSeq: 14 NOTIFY", "Event: refer"], "", 481),
         ("WHATEVER", &["CSeq: 15 WHATEVER"], "", 501),
         (
             "INFO",

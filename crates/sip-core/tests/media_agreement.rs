@@ -206,7 +206,28 @@ fn rtcp_mux_is_answered_either_way() {
         agreed.remote_rtcp,
         Some("192.0.2.9:4009".parse().expect("address"))
     );
-    assert!(!agreed.rtcp_mux && sdp.contains("a=rtcp:16385\r\n") && !sdp.contains("rtcp-mux"));
+    // No port is promised on which nobody listens.
+    assert!(!agreed.rtcp_mux && !sdp.contains("a=rtcp"), "{sdp}");
+}
+
+#[test]
+fn events_are_answered_as_they_were_offered() {
+    let answered = |fmtp: &str| {
+        let media =
+            format!("m=audio 4000 RTP/AVP 0 101\na=rtpmap:101 telephone-event/8000\n{fmtp}");
+        let (sdp, _) = answer(policy(Negotiation::Offerer), &offer(&media)).expect("agreed");
+        let mut lines = sdp
+            .lines()
+            .filter_map(|line| line.strip_prefix("a=fmtp:101 "));
+        lines.next().expect("an fmtp").to_owned()
+    };
+    assert_eq!(answered("a=fmtp:101 0-16\n"), "0-16");
+    assert_eq!(answered("a=fmtp:101 0-15\n"), "0-15");
+    // RFC 4733 §2.4.1: without a list it is the digits.
+    assert_eq!(answered(""), "0-15");
+    assert_eq!(answered("a=fmtp:101 0-11,66,70\n"), "0-11");
+    assert_eq!(answered("a=fmtp:101 0,2-4,4,16-200\n"), "0,2-4,16");
+    assert_eq!(answered("a=fmtp:101 banana\n"), "0-15");
 }
 
 #[test]

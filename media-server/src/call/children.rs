@@ -3,7 +3,7 @@
 use std::sync::Arc;
 
 use call_core::{
-    call::{Input, Unusable},
+    call::{Input, LineNews, Unusable},
     digits::{DigitEvent, Via},
 };
 use model::FactKind;
@@ -84,7 +84,12 @@ pub(super) async fn dialog_event(
             state.children.dialog = None;
             state.children.dialog_over = true;
         }
+        DialogEvent::Referred(_) => {
+            dialog_input(state, DialogInput::AnswerRefer { status: 603 });
+        }
         DialogEvent::Answered
+        | DialogEvent::ReferAnswered { .. }
+        | DialogEvent::ReferProgress { .. }
         | DialogEvent::Ringing { .. }
         | DialogEvent::EarlyMedia(_)
         | DialogEvent::InfoDone { .. }
@@ -98,14 +103,30 @@ fn dialog_ended(state: &mut State, ended: &Ended) {
     if !state.begun {
         return refused_by_dialog(state, ended.status);
     }
+    if let (EndedBy::Remote, Some(q850)) = (ended.by, far_cause(ended)) {
+        state.inbox.push_back(Input::Line(LineNews::Cause { q850 }));
+    }
     match (&ended.by, &ended.cause) {
         (_, EndCause::Cancelled) => state.inbox.push_back(Input::Cancelled),
         (_, EndCause::NoAck) => state.inbox.push_back(Input::AckTimeout),
+        (_, EndCause::SessionExpired) => {
+            state.inbox.push_back(Input::Line(LineNews::Expired));
+        }
         (_, EndCause::NoMedia) => state.inbox.push_back(Input::Unusable(Unusable::BadOffer)),
         (EndedBy::Remote, _) => state.inbox.push_back(Input::RemoteBye),
         (EndedBy::Timeout | EndedBy::Transport, _) => state.inbox.push_back(Input::TransportLost),
         (EndedBy::Local, _) => {}
     }
+}
+
+/// The Q.850 cause in the far side's Reason header (RFC 3326).
+pub(super) fn far_cause(ended: &Ended) -> Option<u8> {
+    let reason = ended.reason.as_ref()?;
+    let q850 = reason.protocol.eq_ignore_ascii_case("Q.850");
+    let cause = reason.cause.filter(|_| q850)?;
+    u8::try_from(cause)
+        .ok()
+        .filter(|cause| (1..128).contains(cause))
 }
 
 /// RFC 6086 digits in the two spellings of the field: `application/dtmf-relay` and

@@ -247,6 +247,9 @@ pub(super) async fn event(
         | DialogEvent::InfoDone { .. }
         | DialogEvent::ReofferDone
         | DialogEvent::ReofferFailed { .. }
+        | DialogEvent::ReferAnswered { .. }
+        | DialogEvent::ReferProgress { .. }
+        | DialogEvent::Referred(_)
         | DialogEvent::AckTimeout
         | DialogEvent::Finished => {}
     }
@@ -336,6 +339,7 @@ fn failure_of(cause: &EndCause) -> DialFailure {
         | EndCause::Bye
         | EndCause::NoAck
         | EndCause::Unreachable
+        | EndCause::SessionExpired
         | EndCause::NoMedia => DialFailure::Failed,
     }
 }

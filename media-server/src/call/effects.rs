@@ -10,7 +10,7 @@ use sip_core::{
     value::Reason,
 };
 
-use super::{State, children, dial, facts, floor, media, prompts, speech};
+use super::{State, children, dial, facts, floor, hold, media, prompts, speech};
 
 /// Carries out one effect. Effects that want sound wait until the leg is there.
 pub(super) async fn carry_out(state: &mut State, effect: Effect) -> Result<(), ActorProcessingErr> {
@@ -26,9 +26,10 @@ pub(super) async fn carry_out(state: &mut State, effect: Effect) -> Result<(), A
         Effect::Answer => media::answer(state),
         Effect::Reject {
             status,
+            q850,
             reason,
             retry_after_s,
-        } => reject(state, status, reason.as_deref(), retry_after_s),
+        } => reject(state, (status, q850), reason.as_deref(), retry_after_s),
         Effect::Hangup { q850 } => hang_up(state, q850),
         Effect::PrepareAgent { agent } => floor::prepare(state, agent).await?,
         Effect::StartAgent { agent, start } => floor::start(state, agent, start).await?,
@@ -44,6 +45,7 @@ pub(super) async fn carry_out(state: &mut State, effect: Effect) -> Result<(), A
         Effect::Record(spec) => media::record(state, &spec),
         Effect::StopRecord => media::tell_leg(state, crate::leg::Msg::StopRecording),
         Effect::Mask(masked) => speech::mask(state, masked),
+        Effect::Hold(held) => hold::set(state, held),
         Effect::Mode(mode) => media::mode(state, &mode),
         Effect::Dial {
             attempt,
@@ -69,8 +71,13 @@ pub(super) async fn carry_out_waiting(state: &mut State) -> Result<(), ActorProc
     Ok(())
 }
 
-fn reject(state: &State, status: u16, reason: Option<&str>, retry_after_s: Option<u32>) {
-    let mut refusal = Refusal::new(status);
+fn reject(
+    state: &State,
+    (status, q850): (u16, u8),
+    reason: Option<&str>,
+    retry_after_s: Option<u32>,
+) {
+    let mut refusal = Refusal::new(status).because(because(q850));
     refusal.retry_after_s = retry_after_s;
     if let Some(text) = reason {
         tracing::info!(call_id = %state.dossier().call(), status, "rejected: {text}");
@@ -78,8 +85,13 @@ fn reject(state: &State, status: u16, reason: Option<&str>, retry_after_s: Optio
     children::dialog_input(state, DialogInput::Reject(refusal));
 }
 
+/// RFC 3326.
+fn because(q850: u8) -> Reason {
+    Reason::q850(q850.into(), model::cause::q850_text(q850))
+}
+
 fn hang_up(state: &State, q850: u8) {
-    let reason = Some(Reason::q850(q850.into(), model::cause::q850_text(q850)));
+    let reason = Some(because(q850));
     children::dialog_input(state, DialogInput::Hangup { reason });
 }
 

@@ -28,6 +28,8 @@ pub(super) fn journal(state: &mut State, fact: CallFact) {
             what: reason,
         },
         CallFact::Digit { digit } => FactKind::Digit { digit },
+        CallFact::Held => FactKind::Held,
+        CallFact::Resumed => FactKind::Resumed,
         CallFact::Bridged { target } => FactKind::Bridged { target },
         CallFact::Logged { line } => FactKind::Logged { line },
         // Written where more is known: when the agent, the recorder and the end really came.

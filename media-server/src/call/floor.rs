@@ -407,6 +407,8 @@ fn brain_effect(state: &mut State, effect: BrainEffect) {
             state.floor.open = None;
             speech::cut(state);
         }
+        // A playout that rests with the call goes on with the call.
+        BrainEffect::Resume if state.media.held => {}
         BrainEffect::Resume => media::command(state, Command::Resume),
         BrainEffect::HoldPause => media::command(state, Command::ConfirmPause),
         BrainEffect::ArmReflex(armed) => {

@@ -21,7 +21,7 @@ use sip_core::{
     offer_answer::{AgreedMedia, AgreedSrtp, CryptoSuite, MediaAddress},
 };
 
-use super::{Msg, State, children, ears, effects, facts, speech};
+use super::{Msg, State, children, ears, effects, facts, hold, speech};
 use crate::{
     leg::{self, Hands, Leg, Report},
     media::{
@@ -51,6 +51,8 @@ pub(super) struct Media {
     /// Setup time of an answer whose codec is not known yet, milliseconds.
     pub(super) answered: Option<u64>,
     mode: Option<Mode>,
+    /// The far side holds the call.
+    pub(super) held: bool,
     heard: bool,
     recording: bool,
     closing: bool,
@@ -66,6 +68,11 @@ impl Media {
     /// The last thing that was surely sent: utterance tag and samples.
     pub(super) fn position(&self) -> Option<media_core::playout::Position> {
         self.seat.as_ref().map(LegSeat::position)
+    }
+
+    /// What the leg runs with.
+    pub(super) fn config(&self) -> Option<&LegConfig> {
+        self.config.as_ref()
     }
 
     /// The rings to the media machine, for a bridge.
@@ -150,9 +157,11 @@ pub(super) async fn agreed(
             config.negotiated = negotiated.clone();
         }
         command(state, Command::Renegotiate(negotiated));
+        hold::noted(state, agreed);
         return Ok(());
     }
     launch(state, negotiated).await?;
+    hold::noted(state, agreed);
     facts::write_answered(state);
     effects::carry_out_waiting(state).await
 }
@@ -317,6 +326,9 @@ fn evicted(state: &mut State, reason: String) {
         _ => false,
     };
     if relaunched {
+        if state.media.held {
+            hold::apply(state);
+        }
         state
             .dossier()
             .write(FactKind::LegRestarted { why: reason });
@@ -338,7 +350,9 @@ pub(super) fn listen(state: &mut State, rate: Rate) {
     if let Some(config) = &mut state.media.config {
         config.ears = Some(rate);
     }
-    command(state, Command::Listen(Some(rate)));
+    if !state.media.held {
+        command(state, Command::Listen(Some(rate)));
+    }
 }
 
 /// What the leg sends when nobody speaks.

@@ -379,6 +379,9 @@ impl<'a> Dialler<'a> {
             | DialogEvent::InfoDone { .. }
             | DialogEvent::ReofferDone
             | DialogEvent::ReofferFailed { .. }
+            | DialogEvent::ReferAnswered { .. }
+            | DialogEvent::ReferProgress { .. }
+            | DialogEvent::Referred(_)
             | DialogEvent::AckTimeout => {}
         }
     }

@@ -227,6 +227,9 @@ impl<'a> Call<'a> {
             | DialogEvent::InfoDone { .. }
             | DialogEvent::ReofferDone
             | DialogEvent::ReofferFailed { .. }
+            | DialogEvent::ReferAnswered { .. }
+            | DialogEvent::ReferProgress { .. }
+            | DialogEvent::Referred(_)
             | DialogEvent::AckTimeout
             | DialogEvent::Finished => {}
         }

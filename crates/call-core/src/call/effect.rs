@@ -27,6 +27,8 @@ pub enum Effect {
     Reject {
         /// SIP status.
         status: u16,
+        /// Q.850 cause for the Reason header (RFC 3326).
+        q850: u8,
         /// Reason phrase instead of the usual one.
         reason: Option<String>,
         /// Seconds for a Retry-After header; the sender adds jitter.
@@ -82,6 +84,8 @@ pub enum Effect {
     StopRecord,
     /// While true, nothing the caller keys or says reaches recording, transcript or traces.
     Mask(bool),
+    /// While true, everything rests: the far side does not listen and does not speak to us.
+    Hold(bool),
     /// What the leg does by itself.
     Mode(MediaMode),
     /// Call somebody. All targets ring together, the first to answer wins, the rest are cancelled.
@@ -190,6 +194,10 @@ pub enum CallFact {
         /// Channels in the file.
         channels: u8,
     },
+    /// `held`.
+    Held,
+    /// `resumed`.
+    Resumed,
     /// `bridged`.
     Bridged {
         /// Who answered.

@@ -39,7 +39,7 @@ impl Close {
         }
     }
 
-    const fn server(reason: EndReason, status: u16, q850: u8) -> Close {
+    pub(super) const fn server(reason: EndReason, status: u16, q850: u8) -> Close {
         Close {
             reason,
             by: Party::Server,
@@ -145,7 +145,7 @@ impl Call {
                 reason: EndReason::Cancelled,
                 by: Party::Caller,
                 status: 487,
-                q850: 16,
+                q850: self.line.cause_or(16),
             },
         );
     }
@@ -175,18 +175,13 @@ impl Call {
             reason: EndReason::CallerHangup,
             by: Party::Caller,
             status: 487,
-            q850: 16,
+            q850: self.line.cause_or(16),
         };
-        self.finish(now, close, Tell::Nobody, None);
+        self.end_untold(now, close);
     }
 
     pub(super) fn transport_lost(&mut self, now: Duration) {
-        self.finish(
-            now,
-            Close::server(EndReason::TransportFailed, 503, 38),
-            Tell::Nobody,
-            None,
-        );
+        self.end_untold(now, Close::server(EndReason::TransportFailed, 503, 38));
     }
 
     pub(super) fn media_timeout(&mut self, now: Duration) {
@@ -211,6 +206,11 @@ impl Call {
                 KillCause::Internal => Close::server(EndReason::InternalError, 500, 41),
             },
         );
+    }
+
+    /// The far side knows already, or cannot be told.
+    pub(super) fn end_untold(&mut self, now: Duration, close: Close) {
+        self.finish(now, close, Tell::Nobody, None);
     }
 
     fn end(&mut self, now: Duration, close: Close) {
@@ -254,6 +254,7 @@ impl Call {
             let retry_after_s = (close.status == 503).then_some(RETRY_AFTER_S);
             Effect::Reject {
                 status: close.status,
+                q850: close.q850,
                 reason,
                 retry_after_s,
             }

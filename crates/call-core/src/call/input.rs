@@ -41,6 +41,8 @@ pub enum Input {
     Cancelled,
     /// BYE (RFC 3261 §15.1.2).
     RemoteBye,
+    /// News of the caller's line.
+    Line(LineNews),
     /// The signalling connection is gone and the far side cannot be reached.
     TransportLost,
     /// A `Play` or `Say` reached its end.
@@ -95,6 +97,22 @@ pub enum Input {
     BridgeEnded,
     /// Somebody or something outside ends the call.
     Kill(KillCause),
+}
+
+/// What the caller's line reports beside the steps of the call.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum LineNews {
+    /// The far side holds the call (RFC 3264 §8.4).
+    Held,
+    /// It has taken it off hold.
+    Resumed,
+    /// The Q.850 cause in the Reason header of what comes next (RFC 3326).
+    Cause {
+        /// 1 to 127.
+        q850: u8,
+    },
+    /// The session timer ran out (RFC 4028 §10).
+    Expired,
 }
 
 /// Why an INVITE cannot become a call.

@@ -68,6 +68,8 @@ pub struct PipelineBrain {
     pub(super) fillers: usize,
     /// Whether the reflex is armed, as far as it was told.
     pub(super) armed: Option<bool>,
+    /// The far side holds the call.
+    pub(super) held: bool,
     /// When the leg paused.
     pub(super) paused_ms: Option<u64>,
     pub(super) effects: VecDeque<BrainEffect>,
@@ -89,6 +91,7 @@ impl PipelineBrain {
             waiting_since: Duration::ZERO,
             fillers: 0,
             armed: None,
+            held: false,
             paused_ms: None,
             effects: VecDeque::new(),
         }
@@ -139,6 +142,8 @@ impl PipelineBrain {
         self.turn.observe(now, at_ms);
         match report.kind {
             PlayoutKind::Started => self.on_started(report.utterance),
+            // That is the hold, not the caller's voice.
+            PlayoutKind::Paused { .. } if self.held => {}
             PlayoutKind::Paused { .. } => {
                 self.paused_ms = Some(at_ms);
                 self.turn.handle(now, TurnInput::Paused { at_ms });
@@ -219,6 +224,14 @@ impl PipelineBrain {
         }
     }
 
+    /// Back from hold the caller's patience is as fresh as after a word of his.
+    fn on_hold(&mut self, now: Duration, held: bool) {
+        if std::mem::replace(&mut self.held, held) && !held {
+            self.turn.handle(now, TurnInput::Alive);
+            self.waiting_since = now;
+        }
+    }
+
     fn on_call_over(&mut self, now: Duration) {
         self.turn.handle(now, TurnInput::CallOver);
         self.stage = Stage::Over;
@@ -251,6 +264,7 @@ impl PipelineBrain {
             | BrainInput::Mind(..)
             | BrainInput::ToolResult(..)
             | BrainInput::VoiceFailed { .. }
+            | BrainInput::Hold(_)
             | BrainInput::CallOver => {}
         }
     }
@@ -273,6 +287,7 @@ impl Brain for PipelineBrain {
             BrainInput::Mind(id, event) => self.on_mind(now, id, event),
             BrainInput::ToolResult(id, outcome) => self.on_tool_result(now, id, outcome),
             BrainInput::VoiceFailed { utterance, .. } => self.on_voice_failed(utterance),
+            BrainInput::Hold(held) => self.on_hold(now, held),
             BrainInput::CallOver => self.on_call_over(now),
             BrainInput::CallerFrame { .. }
             | BrainInput::SpeechStarted { .. }

@@ -51,6 +51,7 @@ impl Brain for EchoBrain {
             }
             BrainInput::CallerFrame { .. }
             | BrainInput::CallOver
+            | BrainInput::Hold(_)
             | BrainInput::SpeechStarted { .. }
             | BrainInput::SpeechEnded { .. }
             | BrainInput::Partial { .. }

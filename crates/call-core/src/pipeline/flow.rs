@@ -320,7 +320,7 @@ impl PipelineBrain {
     }
 
     pub(super) fn next_deadline(&self) -> Option<Duration> {
-        if matches!(self.stage, Stage::Closing(_) | Stage::Over) {
+        if self.held || matches!(self.stage, Stage::Closing(_) | Stage::Over) {
             return None;
         }
         let work = self

@@ -76,6 +76,8 @@ pub enum Command {
     SendDigits(Digits),
     /// Offer/answer was done again; the source may change once.
     Renegotiate(Negotiated),
+    /// Whether packets go out at all: not while the far side holds us (RFC 3264 §8.4). On by itself.
+    SetSending(bool),
     /// Other limits for missing RTP.
     SetTimeouts(Timeouts),
     /// Panic at the next such step (tests of supervision).

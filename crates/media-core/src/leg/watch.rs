@@ -48,8 +48,10 @@ impl MediaWatch {
         }
     }
 
-    pub(super) const fn set(&mut self, timeouts: Timeouts) {
+    /// Other limits; a silence that was right so far does not count against them.
+    pub(super) const fn set(&mut self, now: Duration, timeouts: Timeouts) {
         self.timeouts = timeouts;
+        self.since = now;
     }
 
     /// True when it ends a silence that was reported.

@@ -149,6 +149,7 @@ impl Brain for FullDuplexFake {
             | BrainInput::Partial { .. }
             | BrainInput::Final(_)
             | BrainInput::Digit { .. }
+            | BrainInput::Hold(_)
             | BrainInput::Playout(_)
             | BrainInput::Heard { .. }
             | BrainInput::Mind(..)

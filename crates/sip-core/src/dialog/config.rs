@@ -3,6 +3,7 @@
 use std::sync::Arc;
 use std::time::Duration;
 
+use super::{Reliable, SessionTimer};
 use crate::answer::{Style, WayBack};
 use crate::digest::Login;
 use crate::flow::{Flow, Network, Transport};
@@ -33,6 +34,10 @@ pub struct DialogConfig {
     pub login: Option<Login>,
     /// UAC: whether there are other targets, should the first one not take the call (RFC 3263 §4.3).
     pub more_targets: bool,
+    /// How soon a far side that is gone is noticed (RFC 4028).
+    pub session_timer: SessionTimer,
+    /// When ringing is acknowledged (RFC 3262).
+    pub reliable: Reliable,
 }
 
 impl DialogConfig {
@@ -49,6 +54,8 @@ impl DialogConfig {
             next_hop: NextHop::WhenRoutable,
             login: None,
             more_targets: false,
+            session_timer: SessionTimer::default(),
+            reliable: Reliable::default(),
         }
     }
 
@@ -63,6 +70,7 @@ impl DialogConfig {
         Style {
             server: &self.user_agent,
             force_rport: self.force_rport,
+            reliable: self.reliable,
         }
     }
 

@@ -2,7 +2,7 @@
 
 use bytes::Bytes;
 
-use super::Refusal;
+use super::{ReferOrder, ReferRequest, Refusal};
 use crate::flow::Flow;
 use crate::message::{Message, Response};
 use crate::offer_answer::{AgreedMedia, Direction, MediaAddress};
@@ -50,6 +50,20 @@ pub enum DialogInput {
         content_type: String,
         /// Its body.
         body: Bytes,
+    },
+    /// Ask the far side to call somebody else (RFC 3515); one at a time. `ReferAnswered` follows.
+    Refer(Box<ReferOrder>),
+    /// The verdict on a REFER of the far side: 202 accepts it, from 300 on it is refused.
+    AnswerRefer {
+        /// The status.
+        status: u16,
+    },
+    /// Tell whoever asked us how far the transfer has come; a final status is the last word.
+    ReferNews {
+        /// The status of the call that the REFER asked for.
+        status: u16,
+        /// No more will come.
+        last: bool,
     },
     /// The transport could not deliver on this flow.
     TransportFailed {
@@ -126,6 +140,20 @@ pub enum DialogEvent {
         /// The final status; 408 when there was none.
         status: u16,
     },
+    /// Our REFER was answered (2xx: news follow as `ReferProgress`); 408 when it was not.
+    ReferAnswered {
+        /// The final status.
+        status: u16,
+    },
+    /// How the call that our REFER asked for goes (NOTIFY with a sipfrag).
+    ReferProgress {
+        /// Its status, when it could be read.
+        status: Option<u16>,
+        /// No more will come.
+        last: bool,
+    },
+    /// The far side wants us to call somebody: to be decided on with `AnswerRefer` within 10 s.
+    Referred(Box<ReferRequest>),
     /// No ACK within 64·T1: a BYE goes out, `Ended` follows (RFC 3261 §13.3.1.4).
     AckTimeout,
     /// The call is over; exactly once.
@@ -164,6 +192,8 @@ pub enum EndCause {
     Unreachable,
     /// The media could not be agreed after the call was answered.
     NoMedia,
+    /// The session timer ran out, or its refresh found nobody (RFC 4028).
+    SessionExpired,
 }
 
 /// The end of a call.
@@ -191,7 +221,9 @@ impl Ended {
                 EndCause::Cancelled => Some(487),
                 EndCause::NoResponse => Some(408),
                 EndCause::Unreachable => Some(503),
-                EndCause::Bye | EndCause::NoAck | EndCause::NoMedia => None,
+                EndCause::Bye | EndCause::NoAck | EndCause::NoMedia | EndCause::SessionExpired => {
+                    None
+                }
             },
             reason: None,
             response: None,

@@ -4,6 +4,7 @@ use std::time::Duration;
 
 use bytes::Bytes;
 
+use super::session_timer::Granted;
 use super::{
     Dialog, DialogEvent, EndCause, Ended, EndedBy, MAX_FAR_INVITES, Phase, RINGING_REPEAT, Refusal,
     Stage,
@@ -71,6 +72,9 @@ impl Dialog {
         self.open_invite(flow, request, true);
         let trying = answer::begin(request, flow, 100, None, None, self.config.style());
         self.respond_invite(0, 100, trying.finish(b""));
+        if let Some(refusal) = self.timer_refusal(request) {
+            return self.reject(&refusal);
+        }
         let refused = if request.body().is_empty() {
             None
         } else if request.has_sdp() {
@@ -100,7 +104,7 @@ impl Dialog {
         });
     }
 
-    fn respond_invite(&mut self, at: usize, status: u16, bytes: Bytes) {
+    pub(super) fn respond_invite(&mut self, at: usize, status: u16, bytes: Bytes) {
         let now = self.now;
         if let Some(far) = self.far_invites.get_mut(at) {
             if (200..300).contains(&status) {
@@ -112,7 +116,7 @@ impl Dialog {
     }
 
     /// A response to an INVITE of this dialog, with our tag, Contact and Allow.
-    fn invite_response(
+    pub(super) fn invite_response(
         &self,
         request: &Request,
         flow: Flow,
@@ -125,12 +129,16 @@ impl Dialog {
         if status < 300 {
             draft.header("Contact", self.ties.contact(&self.config));
             draft.header("Allow", answer::ALLOW);
+            draft.header("Supported", answer::supported(self.config.reliable));
         }
         draft
     }
 
     /// 180.
     pub(super) fn ring(&mut self) {
+        if self.rings_reliably() {
+            return self.provisional(180, None);
+        }
         if let Phase::Invited { invite, .. } = &self.phase {
             let draft = self.invite_response(invite, self.ties.flow, 180, None);
             self.respond_invite(0, 180, draft.finish(b""));
@@ -139,6 +147,9 @@ impl Dialog {
 
     /// 183; with SDP when there was an offer (unreliable provisionals cannot carry one, RFC 3261 §13.2.1).
     pub(super) fn progress(&mut self, media: MediaAddress) {
+        if self.rings_reliably() {
+            return self.provisional(183, Some(media));
+        }
         let Phase::Invited { invite, .. } = &self.phase else {
             return;
         };
@@ -162,16 +173,32 @@ impl Dialog {
         let Phase::Invited { invite, .. } = &self.phase else {
             return;
         };
-        let draft = self.invite_response(invite, self.ties.flow, 200, None);
+        if self.provisionals.holds_answer() {
+            self.wishes.answer = Some(media);
+            return;
+        }
+        let mut draft = self.invite_response(invite, self.ties.flow, 200, None);
+        let granted = self.grant(invite);
+        Granted::write(granted, &mut draft);
         let body = invite.body().clone();
-        let answered = self.describe(&body, media);
+        // RFC 3262 §5: what was exchanged reliably is not said again.
+        let settled = self.provisionals.is_settled();
+        let answered = match settled {
+            true => Ok((Bytes::new(), None)),
+            false => self.describe(&body, media),
+        };
         match answered {
             Ok((sdp, agreed)) => {
                 self.phase = Phase::Confirmed;
+                self.granted(granted);
                 if let Some(first) = self.far_invites.first_mut() {
-                    first.offered = body.is_empty();
+                    first.offered = body.is_empty() && !settled;
                 }
-                self.respond_invite(0, 200, draft.finish_with("application/sdp", &sdp));
+                let response = match settled {
+                    true => draft.finish(b""),
+                    false => draft.finish_with("application/sdp", &sdp),
+                };
+                self.respond_invite(0, 200, response);
                 self.event(DialogEvent::Answered);
                 self.media_event(agreed);
             }
@@ -180,7 +207,7 @@ impl Dialog {
     }
 
     /// Our SDP for a 2xx: the answer to `offer`, or an offer when there is none.
-    fn describe(
+    pub(super) fn describe(
         &mut self,
         offer: &[u8],
         media: MediaAddress,
@@ -207,7 +234,7 @@ impl Dialog {
         let status = refusal.status;
         let flow = self.ties.flow;
         let mut draft = self.invite_response(invite, flow, status, refusal.phrase.as_deref());
-        answer::owed_headers(&mut draft, invite, status);
+        answer::owed_headers(&mut draft, invite, status, self.config.style());
         refusal.write(&mut draft);
         self.respond_invite(0, status, draft.finish(b""));
         true
@@ -219,6 +246,10 @@ impl Dialog {
             return;
         };
         *repeat_at = now + RINGING_REPEAT;
+        if self.rings_reliably() {
+            // The same RSeq would be no news to anybody.
+            return self.provisional(180, None);
+        }
         let last = self.far_invites.first().and_then(|first| {
             let last = first.tx.last_response()?;
             (!last.starts_with(b"SIP/2.0 100")).then(|| (first.flow, last.clone()))
@@ -243,7 +274,11 @@ impl Dialog {
         match outcome {
             Ok((sdp, agreed)) => {
                 self.ties.refresh_target(request.contact());
-                let draft = self.invite_response(request, flow, 200, None);
+                self.ties.note_allow(request.headers());
+                let mut draft = self.invite_response(request, flow, 200, None);
+                let granted = self.grant(request);
+                Granted::write(granted, &mut draft);
+                self.granted(granted);
                 if let Some(far) = self.far_invites.get_mut(at) {
                     far.offered = request.body().is_empty();
                 }
@@ -253,7 +288,7 @@ impl Dialog {
             Err(refusal) => {
                 let status = refusal.status;
                 let mut draft = self.invite_response(request, flow, status, None);
-                answer::owed_headers(&mut draft, request, status);
+                answer::owed_headers(&mut draft, request, status, self.config.style());
                 refusal.write(&mut draft);
                 self.respond_invite(at, status, draft.finish(b""));
             }
@@ -292,7 +327,10 @@ impl Dialog {
         if self.session.has_offered() || self.near_invites.iter().any(|near| near.tx.is_pending()) {
             return Some(Refusal::new(491));
         }
-        (!request.body().is_empty() && !request.has_sdp()).then(|| Refusal::new(415))
+        if !request.body().is_empty() && !request.has_sdp() {
+            return Some(Refusal::new(415));
+        }
+        self.timer_refusal(request)
     }
 
     /// An ACK: of a refusal by its key (§17.2.1), of a 2xx by its CSeq (§13.3.1.4).

@@ -2,6 +2,7 @@
 
 use bytes::Bytes;
 
+use super::session_timer::Granted;
 use super::{
     Dialog, DialogEvent, EndCause, Ended, EndedBy, MAX_FAR_INVITES, MAX_FAR_REQUESTS, Phase,
     Refusal, Role,
@@ -30,6 +31,9 @@ impl Dialog {
             Method::Cancel => return self.cancelled(flow, request),
             _ => {}
         }
+        if self.early_request(flow, request) {
+            return;
+        }
         if let Some(refusal) = self.order_refusal(request) {
             return self.refuse(flow, request, &refusal);
         }
@@ -38,7 +42,7 @@ impl Dialog {
             // The far side may have opened a new connection: that one is alive.
             self.ties.flow = flow;
         }
-        if answer::unsupported(request).is_some() {
+        if answer::unsupported(request, self.config.reliable).is_some() {
             return self.refuse(flow, request, &Refusal::new(420));
         }
         self.dispatch(flow, request);
@@ -70,6 +74,9 @@ impl Dialog {
             (_, Method::Invite) => self.reinvited(flow, request),
             (_, Method::Update) => self.updated(flow, request),
             (_, Method::Info) => self.informed(flow, request),
+            (_, Method::Prack) => self.pracked(flow, request),
+            (_, Method::Refer) => self.referred(flow, request),
+            (_, Method::Notify) => self.notified(flow, request),
             (_, Method::Options) => self.respond_plain(flow, request, 200),
             (Phase::Invited { .. } | Phase::Calling { .. } | Phase::Confirmed, method) => {
                 let refusal = Refusal::new(answer::method_refusal(method));
@@ -90,6 +97,7 @@ impl Dialog {
         if let Some(refusal) = self.update_refusal(request) {
             return self.refuse(flow, request, &refusal);
         }
+        self.ties.note_allow(request.headers());
         if request.body().is_empty() {
             self.ties.refresh_target(request.contact());
             return self.respond_with(flow, request, 200, b"");
@@ -108,6 +116,9 @@ impl Dialog {
     }
 
     fn update_refusal(&mut self, request: &Request) -> Option<Refusal> {
+        if let Some(refusal) = self.timer_refusal(request) {
+            return Some(refusal);
+        }
         if request.body().is_empty() {
             return None;
         }
@@ -117,15 +128,17 @@ impl Dialog {
         if self.session.has_offered() {
             return Some(Refusal::new(491));
         }
+        // RFC 3311 §5.2: before the answer only when offer and answer were exchanged reliably.
         let unanswered = self.far_invites.iter().any(|far| far.tx.is_proceeding());
-        unanswered.then(|| Refusal {
+        let settled = self.provisionals.is_settled() && !self.provisionals.holds_answer();
+        (unanswered && !settled).then(|| Refusal {
             retry_after_s: u32::try_from(self.tokens.below(11)).ok(),
             ..Refusal::new(500)
         })
     }
 
     /// INFO without a package (RFC 6086 §4.2.2): digits and empty ones are understood, the rest is 415.
-    fn informed(&mut self, flow: Flow, request: &Request) {
+    pub(super) fn informed(&mut self, flow: Flow, request: &Request) {
         const UNDERSTOOD: [&[u8]; 2] = [b"application/dtmf-relay", b"application/dtmf"];
         let kind = request.content_type().unwrap_or_default();
         let understood = request.body().is_empty()
@@ -152,13 +165,13 @@ impl Dialog {
     }
 
     /// A refusal of any in-dialog request; an INVITE gets its own machine, since it will be acknowledged.
-    fn refuse(&mut self, flow: Flow, request: &Request, refusal: &Refusal) {
+    pub(super) fn refuse(&mut self, flow: Flow, request: &Request, refusal: &Refusal) {
         let tag = self.ties.id.local_tag.clone();
         let status = refusal.status;
         let style = self.config.style();
         let mut draft = answer::begin(request, flow, status, None, Some(&tag), style);
         if status != 415 || refusal.headers.is_empty() {
-            answer::owed_headers(&mut draft, request, status);
+            answer::owed_headers(&mut draft, request, status, style);
         }
         refusal.write(&mut draft);
         let bytes = draft.finish(b"");
@@ -176,17 +189,26 @@ impl Dialog {
         if *request.method() == Method::Options {
             draft.header("Allow", answer::ALLOW);
             draft.header("Accept", "application/sdp");
-            draft.header("Supported", "");
+            draft.header("Supported", answer::supported(self.config.reliable));
         }
         self.answered(flow, request, status, draft.finish(b""));
     }
 
     /// A response to a target refresh: it carries our Contact.
-    fn respond_with(&mut self, flow: Flow, request: &Request, status: u16, sdp: &[u8]) {
+    pub(super) fn respond_with(&mut self, flow: Flow, request: &Request, status: u16, sdp: &[u8]) {
         let tag = self.ties.id.local_tag.clone();
         let style = self.config.style();
         let mut draft = answer::begin(request, flow, status, None, Some(&tag), style);
         draft.header("Contact", self.ties.contact(&self.config));
+        if *request.method() == Method::Update {
+            draft.header("Allow", answer::ALLOW);
+            draft.header("Supported", answer::supported(self.config.reliable));
+            if matches!(self.phase, Phase::Confirmed) {
+                let granted = self.grant(request);
+                Granted::write(granted, &mut draft);
+                self.granted(granted);
+            }
+        }
         let bytes = if sdp.is_empty() {
             draft.finish(b"")
         } else {
@@ -196,9 +218,22 @@ impl Dialog {
     }
 
     fn answered(&mut self, flow: Flow, request: &Request, status: u16, bytes: Bytes) {
+        self.hold_open(flow, request);
+        self.respond_open(TransactionKey::of(request), status, bytes);
+    }
+
+    /// The answer to a request that was kept open.
+    pub(super) fn respond_open(&mut self, key: TransactionKey, status: u16, bytes: Bytes) {
+        if let Some(far) = self.far_requests.iter_mut().find(|far| far.key == key) {
+            far.tx
+                .handle(self.now, ServerInput::Respond { status, bytes });
+        }
+    }
+
+    /// Keeps a request whose answer may come later; its copies are absorbed until then.
+    pub(super) fn hold_open(&mut self, flow: Flow, request: &Request) {
         let reliable = flow.transport.is_reliable();
-        let mut tx = ServerTransaction::new(self.config.timers, reliable);
-        tx.handle(self.now, ServerInput::Respond { status, bytes });
+        let tx = ServerTransaction::new(self.config.timers, reliable);
         if self.far_requests.len() == MAX_FAR_REQUESTS {
             self.far_requests.pop_front();
         }
@@ -216,7 +251,10 @@ impl Dialog {
     }
 }
 
-/// The first Reason value.
+/// The Q.850 value of the Reason headers, else the first (RFC 3326 §2): the cause says more than a status that is known anyway.
 pub(super) fn reason_of(headers: &Headers) -> Option<Reason> {
-    headers.all("Reason").flat_map(Reason::parse_list).next()
+    let mut all: Vec<Reason> = headers.all("Reason").flat_map(Reason::parse_list).collect();
+    let q850 = |reason: &Reason| reason.protocol.eq_ignore_ascii_case("Q.850");
+    let at = all.iter().position(q850).unwrap_or(0);
+    (at < all.len()).then(|| all.swap_remove(at))
 }

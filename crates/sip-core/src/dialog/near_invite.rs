@@ -4,6 +4,7 @@ use std::time::Duration;
 
 use bytes::Bytes;
 
+use super::early::{Early, MAX_FORKS};
 use super::ties::{Ties, via};
 use super::{Dialog, DialogEvent, EndCause, Ended, EndedBy, OutboundCall, Phase};
 use crate::answer;
@@ -13,9 +14,6 @@ use crate::message::{Draft, Method, Response};
 use crate::offer_answer::{AgreedMedia, Direction, MediaAddress};
 use crate::transaction::{ClientEffect, ClientInput, InviteClient, cancel_of};
 use crate::value::Reason;
-
-/// 2xx of other forks remembered at once.
-const MAX_FORKS: usize = 16;
 
 /// An INVITE of ours.
 #[derive(Debug)]
@@ -48,15 +46,17 @@ pub(super) enum Kind {
     Call {
         cancel: Cancel,
         media: MediaAddress,
-        /// SDP seen in provisional responses, by To tag: it stands for a 2xx without any.
-        early: Vec<(Bytes, Bytes)>,
+        /// The forks that ring.
+        early: Vec<Early>,
     },
     /// A re-INVITE.
     Reoffer {
         direction: Direction,
         media: Option<MediaAddress>,
     },
-    /// Challenged; another INVITE went out in its place.
+    /// A re-INVITE that keeps the session alive (RFC 4028) and says what the last one said.
+    Refresh,
+    /// Refused; another INVITE went out in its place.
     Superseded,
 }
 
@@ -168,6 +168,7 @@ impl Dialog {
         draft.header("Contact", self.ties.contact(&self.config));
         draft.header("Allow", answer::ALLOW);
         draft.header("User-Agent", &self.config.user_agent);
+        self.timer_headers(draft);
     }
 
     /// Hold, resume, move: at once when possible, else when the way is free.
@@ -195,6 +196,17 @@ impl Dialog {
         let Some(address) = media.or(self.session.address()) else {
             return self.event(DialogEvent::ReofferFailed { status: 500 });
         };
+        self.reinvite(direction, address, Kind::Reoffer { direction, media });
+    }
+
+    /// The same description again: its version stays, the media is not touched.
+    pub(super) fn send_reinvite_refresh(&mut self) {
+        if let Some(address) = self.session.address() {
+            self.reinvite(self.session.direction(), address, Kind::Refresh);
+        }
+    }
+
+    fn reinvite(&mut self, direction: Direction, address: MediaAddress, kind: Kind) {
         let cseq = self.ties.next_cseq();
         let branch = self.tokens.branch();
         let sdp = self.session.offer(address, direction);
@@ -203,10 +215,10 @@ impl Dialog {
             .request(&Method::Invite, cseq, &branch, &self.config);
         draft.header("Contact", self.ties.contact(&self.config));
         draft.header("Allow", answer::ALLOW);
+        self.timer_headers(&mut draft);
         let request = draft.finish_with("application/sdp", &sdp);
         let request = self.signed(&Method::Invite, request);
         let flow = self.ties.next_hop(self.config.next_hop);
-        let kind = Kind::Reoffer { direction, media };
         let near = NearInvite::new(self, (branch, cseq), flow, request, kind);
         self.near_invites.push(near);
     }
@@ -312,38 +324,21 @@ impl Dialog {
 
     fn invite_news(&mut self, at: usize, response: &Response) {
         match response.status() {
-            0..=199 => self.provisional(at, response),
+            0..=199 => self.ringing(at, response),
             200..=299 => self.accepted(at, response),
             status => self.invite_failed(at, status, Some(response)),
         }
     }
 
-    fn provisional(&mut self, at: usize, response: &Response) {
+    fn ringing(&mut self, at: usize, response: &Response) {
         self.send_cancels();
         let given_up = self
             .near_invites
             .get(at)
             .is_some_and(NearInvite::is_given_up);
         let calling = matches!(self.phase, Phase::Calling { .. }) && !given_up;
-        if !calling || response.status() == 100 {
-            return;
-        }
-        self.event(DialogEvent::Ringing {
-            status: response.status(),
-        });
-        if !response.has_sdp() {
-            return;
-        }
-        if let Ok(agreed) = self.session.preview(response.body()) {
-            let tag = tag_of(response);
-            if let Some(near) = self.near_invites.get_mut(at)
-                && let Kind::Call { early, .. } = &mut near.kind
-                && early.len() < MAX_FORKS
-            {
-                early.retain(|(known, _)| *known != tag);
-                early.push((tag, response.body().clone()));
-            }
-            self.event(DialogEvent::EarlyMedia(Box::new(agreed)));
+        if calling && response.status() != 100 {
+            self.rang(at, response);
         }
     }
 
@@ -372,7 +367,13 @@ impl Dialog {
     fn call_answered(&mut self, at: usize, response: &Response) {
         self.ties.confirm(response);
         self.phase = Phase::Confirmed;
-        let outcome = self.agree_on_answer(at, response);
+        let early = self.take_early(at, &tag_of(response));
+        if let Some(early) = &early {
+            self.ties.local_cseq = early.ties.local_cseq.max(self.ties.local_cseq);
+            self.ties.remote_cseq = early.ties.remote_cseq;
+        }
+        self.timer_answered(response);
+        let outcome = self.agree_on_answer(at, early, response);
         let (sdp, agreed) = match outcome {
             Some((sdp, agreed)) => (sdp, Some(agreed)),
             None => (Bytes::new(), None),
@@ -387,20 +388,28 @@ impl Dialog {
     }
 
     /// The SDP for the ACK (empty unless the offer came in the 2xx) and what is agreed; `None` when nothing is.
-    fn agree_on_answer(&mut self, at: usize, response: &Response) -> Option<(Bytes, AgreedMedia)> {
-        let near = self.near_invites.get(at)?;
-        let Kind::Call { media, early, .. } = &near.kind else {
+    fn agree_on_answer(
+        &mut self,
+        at: usize,
+        early: Option<Early>,
+        response: &Response,
+    ) -> Option<(Bytes, AgreedMedia)> {
+        let Kind::Call { media, .. } = &self.near_invites.get(at)?.kind else {
             return None;
         };
+        let (spoken, settled) = early.map_or((None, None), |early| (early.sdp, early.session));
+        if let Some(session) = settled {
+            // RFC 3262 §5: what was exchanged with PRACK is not exchanged again.
+            self.session = session;
+            return Some((Bytes::new(), self.session.agreed()?.clone()));
+        }
         if !self.session.has_offered() {
             let offer = response.has_sdp().then(|| response.body())?;
             let (sdp, _) = self.session.answer(offer, *media).ok()?;
             return Some((sdp, self.session.agreed()?.clone()));
         }
-        let tag = tag_of(response);
-        let spoken = early.iter().find(|(known, _)| *known == tag);
         let body = match spoken {
-            Some((_, body)) if !response.has_sdp() => body.clone(),
+            Some(body) if !response.has_sdp() => body,
             _ => response.body().clone(),
         };
         self.session.accept(&body).ok()?;
@@ -437,8 +446,10 @@ impl Dialog {
         }
         let mut ties = self.ties.clone();
         ties.confirm(response);
+        let early = self.take_early(at, &tag_of(response));
         if let Some(near) = self.near_invites.get(at) {
-            ties.local_cseq = near.cseq;
+            // A fork that was acknowledged while it rang has counted on (RFC 3262 §4).
+            ties.local_cseq = early.map_or(near.cseq, |early| early.ties.local_cseq);
             ties.flow = near.flow;
         }
         self.acknowledge(at, &ties, tag_of(response), b"");
@@ -453,14 +464,23 @@ impl Dialog {
         self.ties.refresh_target(response.contact());
         let ties = self.ties.clone();
         self.acknowledge(at, &ties, tag_of(response), b"");
+        self.timer_answered(response);
+        let refresh = self
+            .near_invites
+            .get(at)
+            .is_some_and(|near| matches!(near.kind, Kind::Refresh));
         match self.session.accept(response.body()) {
             Ok(agreed) => {
                 self.media_event(agreed);
-                self.event(DialogEvent::ReofferDone);
+                if !refresh {
+                    self.event(DialogEvent::ReofferDone);
+                }
             }
             Err(_) => {
                 self.session.withdraw();
-                self.event(DialogEvent::ReofferFailed { status: 488 });
+                if !refresh {
+                    self.event(DialogEvent::ReofferFailed { status: 488 });
+                }
             }
         }
     }
@@ -473,6 +493,12 @@ impl Dialog {
             Some(Err(reason)) => why = Some(reason),
             Some(Ok(false)) | None => {}
         }
+        if status == 422
+            && let Some(response) = response
+            && self.try_longer(at, response)
+        {
+            return;
+        }
         let Some(near) = self.near_invites.get(at) else {
             return;
         };
@@ -480,6 +506,10 @@ impl Dialog {
             Kind::Call { .. } if near.is_given_up() => {}
             Kind::Call { .. } => self.call_refused(at, status, response, why),
             Kind::Superseded => {}
+            Kind::Refresh => {
+                self.session.withdraw();
+                self.refresh_failed(status, response);
+            }
             Kind::Reoffer { direction, media } => {
                 let again = (*direction, *media);
                 self.session.withdraw();
@@ -519,14 +549,18 @@ impl Dialog {
     }
 
     /// §14.1: 2.1–4 s for the owner of the Call-ID, 0–2 s for the other side, in steps of 10 ms.
-    fn retry_later(&mut self, again: (Direction, Option<MediaAddress>)) {
-        let wait_ms = if self.owns_call_id() {
+    pub(super) fn glare_wait(&mut self) -> Duration {
+        Duration::from_millis(if self.owns_call_id() {
             2_100 + 10 * self.tokens.below(191)
         } else {
             10 * self.tokens.below(201)
-        };
+        })
+    }
+
+    fn retry_later(&mut self, again: (Direction, Option<MediaAddress>)) {
+        let wait = self.glare_wait();
         self.wishes.reoffer.get_or_insert(again);
-        self.wishes.reoffer_at = Some(self.now + Duration::from_millis(wait_ms));
+        self.wishes.reoffer_at = Some(self.now + wait);
     }
 
     /// §12.2.1.2: 408 or 481 to a request inside the dialog ends it.
@@ -544,6 +578,6 @@ impl Dialog {
     }
 }
 
-fn tag_of(response: &Response) -> Bytes {
+pub(super) fn tag_of(response: &Response) -> Bytes {
     Bytes::copy_from_slice(response.to().tag().unwrap_or_default())
 }

@@ -16,11 +16,9 @@ pub(super) struct NearRequest {
     pub(super) method: Method,
     pub(super) flow: Flow,
     pub(super) tx: ClientTransaction,
-    /// The status last handed in.
-    pub(super) status: u16,
+    /// The response last handed in.
+    last: Option<Box<Response>>,
     request: Bytes,
-    /// The last 401 or 407.
-    challenge: Option<Box<Response>>,
     answered: Answered,
 }
 
@@ -47,9 +45,8 @@ impl Dialog {
             method,
             flow,
             tx,
-            status: 0,
+            last: None,
             request,
-            challenge: None,
             answered,
         });
     }
@@ -62,9 +59,9 @@ impl Dialog {
         };
         // §22.1: a CANCEL cannot be sent again.
         let challenge = near
-            .challenge
-            .take()
-            .filter(|_| near.method != Method::Cancel);
+            .last
+            .clone()
+            .filter(|last| matches!(last.status(), 401 | 407) && near.method != Method::Cancel);
         let Some(challenge) = challenge else {
             return false;
         };
@@ -120,9 +117,7 @@ impl Dialog {
         let ours =
             |near: &&mut NearRequest| near.branch == branch && near.method == *response.method();
         if let Some(near) = self.near_requests.iter_mut().find(ours) {
-            near.status = response.status();
-            let challenge = matches!(near.status, 401 | 407);
-            near.challenge = challenge.then(|| Box::new(response.clone()));
+            near.last = Some(Box::new(response.clone()));
             let input = ClientInput::Response {
                 status: response.status(),
                 to: response.to().raw().clone(),
@@ -137,34 +132,52 @@ impl Dialog {
         for near in &mut self.near_requests {
             while let Some(effect) = near.tx.poll_effect() {
                 let branch = near.branch.clone();
-                wanted.push((near.flow, near.method.clone(), near.status, branch, effect));
+                wanted.push((near.flow, near.method.clone(), branch, effect));
             }
         }
         let mut moved = !wanted.is_empty();
-        for (flow, method, status, branch, effect) in wanted {
+        for (flow, method, branch, effect) in wanted {
             match effect {
                 ClientEffect::Send(bytes) => self.send(flow, bytes),
-                ClientEffect::PassUp if status >= 200 => {
-                    if !self.submit_again(&branch) {
-                        self.request_done(&method, status);
-                    }
-                }
-                ClientEffect::TimedOut => self.request_done(&method, 408),
-                ClientEffect::TransportFailed => self.request_done(&method, 503),
-                ClientEffect::PassUp | ClientEffect::Terminated => {}
+                ClientEffect::PassUp => self.request_answered(&method, &branch),
+                ClientEffect::TimedOut => self.request_done(&method, 408, None),
+                ClientEffect::TransportFailed => self.request_done(&method, 503, None),
+                ClientEffect::Terminated => {}
             }
         }
         moved |= self.pump_near_invites();
         moved
     }
 
+    /// A response that is news.
+    fn request_answered(&mut self, method: &Method, branch: &Bytes) {
+        let ours = |near: &&NearRequest| near.branch == *branch && near.method == *method;
+        let last = self.near_requests.iter().find(ours);
+        let last = last.and_then(|near| near.last.clone());
+        let Some(response) = last.filter(|last| last.status() >= 200) else {
+            return;
+        };
+        if !self.submit_again(branch) {
+            self.request_done(method, response.status(), Some(&response));
+        }
+    }
+
     /// BYE and CANCEL need no news: the call has ended for us whatever comes back.
-    fn request_done(&mut self, method: &Method, status: u16) {
-        if *method == Method::Info {
-            self.event(DialogEvent::InfoDone { status });
-            if status == 481 {
-                self.dialog_is_gone(status);
-            }
+    fn request_done(&mut self, method: &Method, status: u16, response: Option<&Response>) {
+        match method {
+            Method::Info => self.info_done(status),
+            Method::Update => self.refresh_done(status, response),
+            Method::Refer => self.refer_answered(status),
+            Method::Notify => self.notify_answered(status),
+            // A PRACK that is refused changes nothing: the 2xx or its absence decides.
+            _ => {}
+        }
+    }
+
+    fn info_done(&mut self, status: u16) {
+        self.event(DialogEvent::InfoDone { status });
+        if status == 481 {
+            self.dialog_is_gone(status);
         }
     }
 

@@ -34,6 +34,8 @@ impl Dialog {
             remote_cseq: self.ties.remote_cseq,
             flow: self.ties.flow,
             session: self.session.seed(),
+            session_timer: self.timer.interval(),
+            allows_update: self.ties.allows_update,
             invite: self.open_invite_bytes(),
             invite_key: self.invite_key,
             merge_key: self.merge_key,
@@ -128,6 +130,7 @@ impl Dialog {
             local_cseq: seed.local_cseq,
             remote_cseq: seed.remote_cseq,
             flow: seed.flow,
+            allows_update: seed.allows_update,
         };
         let mut dialog = Self::start(now, config, tokens, ties, Phase::Ended);
         let secret = dialog.tokens.secret();
@@ -141,7 +144,10 @@ impl Dialog {
         match (seed.stage, seed.role) {
             (Stage::Early, Role::Uas) => dialog.resume_invited(seed),
             (Stage::Early, Role::Uac) => dialog.resume_calling(seed),
-            (Stage::Confirmed, Role::Uas | Role::Uac) => dialog.phase = Phase::Confirmed,
+            (Stage::Confirmed, Role::Uas | Role::Uac) => {
+                dialog.phase = Phase::Confirmed;
+                dialog.timer.start(now, seed.session_timer);
+            }
             (Stage::Ended, Role::Uas | Role::Uac) => {}
         }
         dialog.settle();

@@ -5,10 +5,11 @@ use std::time::Duration;
 use bytes::Bytes;
 use serde::{Deserialize, Serialize};
 
-use super::DialogId;
+use super::{DialogId, SessionInterval};
 use crate::flow::Flow;
 use crate::offer_answer::SessionSeed;
 use crate::transaction::TransactionKey;
+use crate::value::Replaces;
 use crate::wire_text;
 
 /// Our side of the INVITE.
@@ -66,6 +67,12 @@ pub struct DialogSeed {
     pub flow: Flow,
     /// Offer/answer state: both descriptions' ids and versions, the agreed media.
     pub session: SessionSeed,
+    /// The session timer as agreed.
+    #[serde(default)]
+    pub session_timer: Option<SessionInterval>,
+    /// Whether the far side knows UPDATE.
+    #[serde(default)]
+    pub allows_update: bool,
     /// The INVITE, while it has no final response: received (UAS) or sent (UAC).
     #[serde(with = "wire_text::option")]
     pub invite: Option<Bytes>,
@@ -75,6 +82,23 @@ pub struct DialogSeed {
     pub merge_key: Option<TransactionKey>,
     /// Requests of the far side that may still be retransmitted, with what they get.
     pub open: Vec<OpenTransaction>,
+}
+
+impl DialogSeed {
+    /// This dialog as its far side must name it to have it replaced (RFC 3891 §4): to put into a REFER.
+    pub fn replaces(&self) -> Option<Replaces> {
+        Some(Replaces {
+            call_id: self.id.call_id.clone(),
+            to_tag: self.remote_tag.clone()?,
+            from_tag: self.id.local_tag.clone(),
+            early_only: false,
+        })
+    }
+
+    /// Whether a Replaces header that we received means this dialog (RFC 3891 §3).
+    pub fn is_meant_by(&self, replaces: &Replaces) -> bool {
+        self.id == replaces.dialog_id() && self.remote_tag.as_ref() == Some(&replaces.from_tag)
+    }
 }
 
 /// A server transaction in a seed.

@@ -157,7 +157,7 @@ impl NearInvite {
     pub(super) fn is_given_up(&self) -> bool {
         match &self.kind {
             Kind::Call { cancel, .. } => *cancel != Cancel::No,
-            Kind::Reoffer { .. } | Kind::Superseded => false,
+            Kind::Reoffer { .. } | Kind::Refresh | Kind::Superseded => false,
         }
     }
 }

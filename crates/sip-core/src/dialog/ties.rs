@@ -7,6 +7,7 @@ use bytes::Bytes;
 use super::{DialogConfig, DialogId, NextHop, Role};
 use crate::flow::{Flow, Transport};
 use crate::message::{Draft, Headers, Method, Request, Response};
+use crate::value::scan::{split_list, trim};
 use crate::value::{NameAddr, Uri};
 
 /// Identity, sequence and routing of one dialog.
@@ -24,6 +25,8 @@ pub(super) struct Ties {
     pub(super) local_cseq: u32,
     pub(super) remote_cseq: Option<u32>,
     pub(super) flow: Flow,
+    /// The far side knows UPDATE (RFC 3311 §4).
+    pub(super) allows_update: bool,
 }
 
 impl Ties {
@@ -41,6 +44,7 @@ impl Ties {
             local_cseq: cseq_start,
             remote_cseq: Some(invite.cseq()),
             flow,
+            allows_update: allows_update(invite.headers()).unwrap_or(false),
         }
     }
 
@@ -49,6 +53,7 @@ impl Ties {
         self.remote_tag = response.to().tag().map(Bytes::copy_from_slice);
         self.routes = route_set(response.headers());
         self.routes.reverse();
+        self.note_allow(response.headers());
         self.refresh_target(response.contact());
     }
 
@@ -57,6 +62,11 @@ impl Ties {
         if let Some(contact) = contact {
             self.target = contact.uri().clone();
         }
+    }
+
+    /// An Allow header says what the far side knows from now on (RFC 3261 §20.5).
+    pub(super) fn note_allow(&mut self, headers: &Headers) {
+        self.allows_update = allows_update(headers).unwrap_or(self.allows_update);
     }
 
     /// The next CSeq number of our direction.
@@ -146,6 +156,15 @@ impl Ties {
             _ => self.flow,
         }
     }
+}
+
+/// Whether UPDATE is among the methods of Allow; `None` without that header.
+fn allows_update(headers: &Headers) -> Option<bool> {
+    headers.get("Allow")?;
+    let methods = headers
+        .all("Allow")
+        .filter_map(|value| split_list(value).ok());
+    Some(methods.flatten().any(|method| trim(method) == b"UPDATE"))
 }
 
 /// A peer that we see at a public address cannot be reached at a private one, nor across address families.

@@ -3,6 +3,7 @@
 use std::sync::Arc;
 
 use crate::answer::WayBack;
+use crate::dialog::Reliable;
 use crate::flow::Network;
 use crate::timers::Timers;
 
@@ -21,6 +22,8 @@ pub struct EndpointConfig {
     pub force_rport: bool,
     /// Networks whose `maddr` in Via is obeyed.
     pub maddr_from: Arc<[Network]>,
+    /// When ringing is acknowledged (RFC 3262).
+    pub reliable: Reliable,
     /// T1, T2, T4.
     pub timers: Timers,
     /// Retry-After when a table is full, in seconds.
@@ -38,6 +41,7 @@ impl Default for EndpointConfig {
             server: "sidetone".into(),
             force_rport: false,
             maddr_from: Arc::from([]),
+            reliable: Reliable::default(),
             timers: Timers::default(),
             retry_after_s: 5,
             registrar: false,

@@ -2,12 +2,13 @@
 
 use super::{Endpoint, EndpointEffect};
 use crate::answer;
+use crate::dialog::Reliable;
 use crate::flow::Flow;
 use crate::message::{Method, Request, option_tags};
 use crate::transaction::TransactionKey;
-use crate::value::Via;
 use crate::value::scan::{split_list, trim};
 use crate::value::uri::Scheme;
+use crate::value::{Replaces, Via};
 
 impl Endpoint {
     /// The status to refuse with; `None` for an INVITE or OPTIONS that may go on.
@@ -20,10 +21,15 @@ impl Endpoint {
             // §8.1.1.6: a call may go on to another leg, and then must not turn for ever. OPTIONS ends here (RFC 4475 §3.3.11).
             (invite && request.max_forwards() == Some(0)).then_some(483),
             self.merged(request, key),
-            required(request),
+            required(request, self.config.reliable),
         ];
         let content = || {
-            let checks = [contact(request), body(request), accept(request)];
+            let checks = [
+                contact(request),
+                body(request),
+                accept(request),
+                replaces(request),
+            ];
             checks.into_iter().flatten().next()
         };
         let first = checks.into_iter().flatten().next();
@@ -35,7 +41,9 @@ impl Endpoint {
         match request.method() {
             Method::Invite | Method::Options => None,
             Method::Register if self.config.registrar => None,
-            Method::Info | Method::Update => Some(481),
+            Method::Info | Method::Update | Method::Prack | Method::Notify => Some(481),
+            // RFC 3515 §2.4.2: a transfer belongs to a call; we place none for strangers.
+            Method::Refer => Some(603),
             method => Some(answer::method_refusal(method)),
         }
     }
@@ -65,8 +73,8 @@ fn in_lost_dialog(request: &Request) -> Option<u16> {
 }
 
 /// §8.2.2.3. A registrar knows what RFC 3327 and RFC 5626 require.
-fn required(request: &Request) -> Option<u16> {
-    let unsupported = answer::unsupported(request);
+fn required(request: &Request, reliable: Reliable) -> Option<u16> {
+    let unsupported = answer::unsupported(request, reliable);
     if *request.method() != Method::Register {
         return unsupported.map(|_| 420);
     }
@@ -92,6 +100,13 @@ fn contact(request: &Request) -> Option<u16> {
             Scheme::Tel | Scheme::Other(_) => Some(400),
         },
     }
+}
+
+/// RFC 3891 §3: at most one Replaces, and a sound one.
+fn replaces(request: &Request) -> Option<u16> {
+    let mut all = request.headers().all("Replaces");
+    let first = all.next()?;
+    (all.next().is_some() || Replaces::parse(first).is_err()).then_some(400)
 }
 
 /// §8.2.3: a body must be SDP, unencoded.

@@ -1,5 +1,6 @@
 //! What we can do, and what was agreed: plain data.
 
+use std::fmt;
 use std::net::{IpAddr, SocketAddr};
 
 use serde::{Deserialize, Serialize};
@@ -151,6 +152,71 @@ pub struct AgreedEvent {
     pub receive_payload_type: u8,
     /// Its clock rate: the codec's wherever the far side offers that.
     pub clock_rate_hz: u32,
+    /// The events that both sides know: what our answer lists.
+    #[serde(default)]
+    pub events: EventSet,
+}
+
+/// Events of RFC 4733 by number; those from 32 on (tones, line signals) are not ours to take.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct EventSet(u32);
+
+impl EventSet {
+    /// What we can take: 0–9, `*`, `#`, A–D and flash.
+    pub const OURS: Self = Self(0x1_ffff);
+
+    /// The list of an fmtp, `0-15,66`; without a readable one it is the digits (RFC 4733 §2.4.1).
+    pub fn of(fmtp: Option<&str>) -> Self {
+        let join = |list: &str| {
+            let mut elements = list.split(',');
+            elements.try_fold(0, |bits, element| Some(bits | Self::range(element)?))
+        };
+        let listed = fmtp.and_then(join).filter(|bits| *bits != 0);
+        listed.map_or(Self::default(), Self)
+    }
+
+    /// One element as bits.
+    fn range(text: &str) -> Option<u32> {
+        let mut ends = text.split('-').map(|end| end.trim().parse::<u8>().ok());
+        let first = ends.next()??;
+        let last = match ends.next() {
+            Some(last) => last?,
+            None => first,
+        };
+        let bits = (first..=last.min(31)).filter(|bit| *bit < 32);
+        Some(bits.fold(0, |bits, bit| bits | (1 << bit)))
+    }
+
+    /// What both know.
+    #[must_use]
+    pub fn within(self, other: Self) -> Self {
+        Self(self.0 & other.0)
+    }
+}
+
+impl Default for EventSet {
+    fn default() -> Self {
+        Self(0xffff)
+    }
+}
+
+impl fmt::Display for EventSet {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let mut bit = 0;
+        let mut first = true;
+        while bit < 32 {
+            let run = (self.0 >> bit).trailing_ones();
+            if run > 0 {
+                let comma = if std::mem::take(&mut first) { "" } else { "," };
+                match run {
+                    1 => write!(f, "{comma}{bit}")?,
+                    more => write!(f, "{comma}{bit}-{}", bit + more - 1)?,
+                }
+            }
+            bit += run.max(1);
+        }
+        Ok(())
+    }
 }
 
 /// What a media leg must know.

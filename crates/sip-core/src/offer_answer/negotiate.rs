@@ -4,7 +4,8 @@ use std::net::{IpAddr, SocketAddr};
 
 use super::OfferAnswerError;
 use super::capability::{
-    AgreedCodec, AgreedEvent, AgreedMedia, CodecCapability, Direction, MediaPolicy, Negotiation,
+    AgreedCodec, AgreedEvent, AgreedMedia, CodecCapability, Direction, EventSet, MediaPolicy,
+    Negotiation,
 };
 use super::crypto::{self, SrtpPolicy};
 use crate::sdp::{Media, Sdp};
@@ -99,6 +100,7 @@ pub(super) fn agree(
                 send_payload_type: found.payload_type,
                 receive_payload_type,
                 clock_rate_hz: found.clock_rate_hz,
+                events: EventSet::of(found.fmtp.as_deref()).within(EventSet::OURS),
             })
         });
     Ok(with_transport(
@@ -303,19 +305,25 @@ pub(super) fn offered_formats(policy: &MediaPolicy) -> Vec<(CodecCapability, u8)
             .chain(96..first)
             .find(|number| offered.iter().all(|(_, taken)| taken != number));
         if let Some(payload_type) = free {
-            offered.push((event_capability(payload_type, clock_rate_hz), payload_type));
+            let events = EventSet::OURS;
+            let event = event_capability(payload_type, clock_rate_hz, events);
+            offered.push((event, payload_type));
         }
     }
     offered
 }
 
-/// telephone-event as a capability: digits 0–9, *, #, A–D and flash.
-pub(super) fn event_capability(payload_type: u8, clock_rate_hz: u32) -> CodecCapability {
+/// telephone-event as a capability.
+pub(super) fn event_capability(
+    payload_type: u8,
+    clock_rate_hz: u32,
+    events: EventSet,
+) -> CodecCapability {
     CodecCapability {
         name: EVENT.into(),
         payload_type,
         clock_rate_hz,
         channels: 1,
-        fmtp: Some("0-16".into()),
+        fmtp: Some(events.to_string()),
     }
 }

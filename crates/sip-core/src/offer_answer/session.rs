@@ -330,7 +330,8 @@ impl Session {
         };
         let event = agreed.telephone_event.map(|event| {
             let number = event.receive_payload_type;
-            (event_capability(number, event.clock_rate_hz), number)
+            let capability = event_capability(number, event.clock_rate_hz, event.events);
+            (capability, number)
         });
         [(capability, codec.receive_payload_type)]
             .into_iter()
@@ -362,11 +363,9 @@ impl Session {
             media.add("crypto", Some(line.to_text()));
         }
         media.add("ptime", Some(self.policy.ptime_ms.to_string()));
-        // Said in either case: a peer left to guess loses one direction of RTCP.
+        // `a=rtcp` would promise a port on which nobody listens.
         if line.rtcp_mux {
             media.add("rtcp-mux", None);
-        } else if let Some(port) = address.port.checked_add(1) {
-            media.add("rtcp", Some(port.to_string()));
         }
         media.add(line.direction.name(), None);
         media

@@ -285,3 +285,30 @@ fn repeat_invite(
     }
     Some(draft.finish(b""))
 }
+
+/// A request of ours to be sent once more: another Via and CSeq number, `set` in place of the headers of the same names, all else as it was.
+/// `None` when it cannot be read back, which would be our own fault.
+pub(crate) fn again_of(
+    request: &Bytes,
+    via: &[u8],
+    cseq: u32,
+    set: &[(&str, String)],
+) -> Option<Bytes> {
+    let Ok(Message::Request(request)) = parse(request, Framing::Datagram) else {
+        return None;
+    };
+    let mut draft = Draft::request(request.method(), request.uri().raw());
+    for header in request.headers().iter() {
+        if header.is("Via") {
+            draft.header("Via", via);
+        } else if header.is("CSeq") {
+            draft.header("CSeq", format!("{cseq} {}", request.method()));
+        } else if !header.is("Content-Length") && !set.iter().any(|(name, _)| header.is(name)) {
+            draft.raw_header(&header.name, &header.value);
+        }
+    }
+    for (name, value) in set {
+        draft.header(name, value);
+    }
+    Some(draft.finish(request.body()))
+}
