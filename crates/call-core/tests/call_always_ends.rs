@@ -5,7 +5,7 @@ use std::time::Duration;
 
 use call_core::call::{
     AgentEnd, Call, CallConfig, CallFact, CallState, DialFailure, Effect, Incoming, Input,
-    KillCause, Limits, Unusable,
+    KillCause, Limits, LineNews, Unusable,
 };
 use call_core::dialplan::{Binding, Dialplans, Known};
 use call_core::digits::{DigitEvent, Via};
@@ -117,6 +117,10 @@ fn input() -> impl Strategy<Value = Input> {
             Just(Input::Cancelled),
             Just(Input::RemoteBye),
             Just(Input::RemoteBye),
+            Just(Input::Line(LineNews::Held)),
+            Just(Input::Line(LineNews::Resumed)),
+            Just(Input::Line(LineNews::Cause { q850: 17 })),
+            Just(Input::Line(LineNews::Expired)),
             Just(Input::TransportLost),
         ],
         (tag.clone(), any::<bool>()).prop_map(|(tag, good)| if good {

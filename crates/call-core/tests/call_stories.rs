@@ -763,6 +763,7 @@ fn a_bridge_that_fails_goes_where_the_plan_says() {
         failure: DialFailure::Busy,
     });
     let reject = Effect::Reject {
+        q850: 21,
         status: 480,
         reason: Some("Later".to_owned()),
         retry_after_s: None,
