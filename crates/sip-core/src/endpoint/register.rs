@@ -20,7 +20,7 @@ impl Endpoint {
         let (flow, request) = (register.flow, &register.request);
         let tag = self.stateless_tag(request);
         let mut draft = answer::begin(request, flow, status, None, Some(&tag), self.style());
-        answer::owed_headers(&mut draft, request, status);
+        answer::owed_headers(&mut draft, request, status, self.style());
         for (name, value) in headers {
             draft.header(name, value);
         }
