@@ -23,6 +23,7 @@ fn leg() -> Leg {
             telephone_event: None,
             comfort_noise: None,
             remote: Some(far()),
+            srtp: None,
         },
         mode: Mode::Agent,
         ears: None,
