@@ -6,6 +6,7 @@ use model::FactKind;
 pub fn name(kind: &FactKind) -> &'static str {
     match kind {
         FactKind::Started(_) => "call.started",
+        FactKind::Identified(_) => "call.identified",
         FactKind::Routed { .. } => "call.routed",
         FactKind::Ringing => "call.ringing",
         FactKind::EarlyMedia => "call.early_media",

@@ -358,6 +358,7 @@ impl CallMetrics {
             | FactKind::RecordingReady { .. }
             | FactKind::Held
             | FactKind::Resumed
+            | FactKind::Identified(_)
             | FactKind::Bridged { .. }
             | FactKind::Logged { .. }
             | FactKind::Ended(_) => {}

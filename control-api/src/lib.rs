@@ -23,10 +23,12 @@ mod key_files;
 mod names;
 mod office;
 mod query;
+mod rekey;
 mod render;
 mod routes;
 mod shape;
 pub mod store;
+mod trunk_rules;
 mod upkeep;
 mod upload;
 
@@ -34,4 +36,5 @@ pub use clock::Stamp;
 pub use fold::{CallMetrics, CallState};
 pub use key_files::{AdminKey, node_key_from_file};
 pub use office::{Office, OfficeConfig, OfficeError};
+pub use rekey::{RekeyError, Rekeyed, rekey};
 pub use routes::openapi_text;

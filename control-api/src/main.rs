@@ -34,6 +34,8 @@ enum Command {
     Migrate(Database),
     /// Prints the OpenAPI document.
     Openapi,
+    /// Seals every password anew under the newest key, so that older keys can be removed.
+    Rekey(Rekey),
     /// API keys.
     #[command(subcommand)]
     Key(KeyCommand),
@@ -62,6 +64,14 @@ struct Serve {
     /// Where the first start writes the admin key.
     #[arg(long, default_value = "data/admin.key")]
     admin_key_file: PathBuf,
+    #[command(flatten)]
+    envelope: Envelope,
+}
+
+#[derive(Args)]
+struct Rekey {
+    #[command(flatten)]
+    database: Database,
     #[command(flatten)]
     envelope: Envelope,
 }
@@ -119,6 +129,7 @@ async fn main() -> anyhow::Result<()> {
     match cli.command {
         Command::Serve(args) => serve(args).await,
         Command::Migrate(args) => migrate(&args).await,
+        Command::Rekey(args) => rekey(args).await,
         Command::Openapi => print_out(&control_api::openapi_text()?),
         Command::Key(KeyCommand::Create(args)) => create_key(args).await,
     }
@@ -191,6 +202,20 @@ async fn migrate(args: &Database) -> anyhow::Result<()> {
     db.close().await;
     print_out(&format!(
         "{applied} migrations applied, the database is current\n"
+    ))
+}
+
+async fn rekey(args: Rekey) -> anyhow::Result<()> {
+    let keys = args.envelope.source()?.load()?;
+    let db = Db::open(&args.database.database_url).await?;
+    db.migrate().await?;
+    let done = control_api::rekey(&db, &keys).await?;
+    db.close().await;
+    print_out(&format!(
+        "{} sealed anew, {} were under {} already: the other keys can be removed\n",
+        done.changed,
+        done.kept,
+        keys.active_id()
     ))
 }
 

@@ -7,15 +7,20 @@ use crate::{
     error::{FaultCode, Faults},
 };
 
-/// Checks `/slug`: lower-case letters, digits and inner dashes.
+/// Checks `/slug`.
 pub fn check_slug(body: &Value, faults: &mut Faults) {
-    let Some(slug) = text(body, "slug").filter(|slug| !slug.is_empty()) else {
+    check_name(body, "slug", faults);
+}
+
+/// Checks a short name: lower-case letters, digits and inner dashes.
+pub fn check_name(body: &Value, member: &str, faults: &mut Faults) {
+    let Some(slug) = text(body, member).filter(|slug| !slug.is_empty()) else {
         return;
     };
     let plain = |byte: u8| byte.is_ascii_lowercase() || byte.is_ascii_digit() || byte == b'-';
     if !slug.bytes().all(plain) || slug.starts_with('-') || slug.ends_with('-') {
         let message = "must be made of a-z, 0-9 and inner dashes";
-        faults.add(FaultCode::InvalidFormat, "/slug", message);
+        faults.add(FaultCode::InvalidFormat, format!("/{member}"), message);
     }
 }
 

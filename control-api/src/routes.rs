@@ -16,6 +16,7 @@ mod sip_domains;
 mod stream;
 mod tenants;
 mod transcript;
+mod trunks;
 mod versions;
 
 use std::collections::HashMap;
@@ -46,7 +47,7 @@ const BODY_LIMIT: usize = 512 * 1024;
         license(name = "MIT OR Apache-2.0", identifier = "MIT OR Apache-2.0"),
     ),
     security(("api_key" = [])),
-    components(schemas(model::AgentConfig, crate::error::ErrorBody)),
+    components(schemas(model::AgentConfig, model::trunk::TrunkConfig, crate::error::ErrorBody)),
     modifiers(&Bearer),
 )]
 struct Document;
@@ -98,6 +99,8 @@ fn documented() -> OpenApiRouter<App> {
             extensions::delete
         ))
         .routes(routes!(registrations::list))
+        .routes(routes!(trunks::list, trunks::create))
+        .routes(routes!(trunks::show, trunks::change, trunks::delete))
         .routes(routes!(agents::list, agents::create))
         .routes(routes!(agents::show, agents::change, agents::delete))
         .routes(routes!(agents::draft, agents::change_draft))

@@ -16,11 +16,13 @@ mod nodes;
 mod numbers;
 mod recordings;
 mod registrations;
+mod reseal;
 mod sealed;
 mod sip_domains;
 mod snapshot;
 mod sql;
 mod tenants;
+mod trunks;
 
 pub use agents::{Agent, AgentStatus, AgentVersion, Draft, NewVersion, Published};
 pub use bookings::{Booking, BookingFilter, BookingState, Placed, Seating};
@@ -35,9 +37,11 @@ pub use nodes::Rollout;
 pub use numbers::{Number, NumberFields};
 pub use recordings::StoredRecording;
 pub use registrations::{Registration, RegistrationFilter};
+pub use reseal::SealedText;
 pub use sealed::{SEALED, place};
 pub use sip_domains::SipDomain;
 pub use tenants::{Tenant, TenantFields, TenantStatus};
+pub use trunks::{Change, StoredTrunk};
 
 /// Why the database did not do what was asked.
 #[derive(Debug, thiserror::Error)]

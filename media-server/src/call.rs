@@ -34,6 +34,7 @@ use crate::{
     profile::Profile,
     services::{Entry, Services},
     stub,
+    trunk_book::{Arrived, Parties},
     wire::Wire,
 };
 use children::Children;
@@ -137,6 +138,8 @@ pub struct Args {
     pub listener: listener::Cell,
     /// The INVITE.
     pub invite: NewInvite,
+    /// Its trunk, tenant and parties.
+    pub arrived: Arrived,
     /// When the listener had it.
     pub received: Duration,
 }
@@ -168,6 +171,10 @@ impl State {
 
     fn dossier(&self) -> &Dossier {
         &self.args.dossier
+    }
+
+    fn parties(&self) -> &Parties {
+        &self.args.arrived.parties
     }
 
     fn services(&self) -> &Arc<Services> {
@@ -279,13 +286,13 @@ fn fresh(me: ActorRef<Msg>, args: Args) -> State {
 
 /// The call as the registry of live calls knows it.
 fn entry(state: &State) -> Entry {
-    let request = &state.args.invite.request;
     Entry {
         actor: state.me.clone(),
         dossier: state.args.dossier.clone(),
         profile: state.args.profile.name.clone(),
-        from: party(request.from().uri()),
-        to: party(request.uri()),
+        trunk: trunk(state),
+        from: state.parties().from.clone(),
+        to: state.parties().to.clone(),
         since: state.now(),
     }
 }
@@ -298,17 +305,18 @@ fn begin(state: &mut State) {
         profile: state.args.profile.name.to_string(),
         context: state.args.profile.settings.context.clone(),
         trunk: trunk(state),
-        to: party(request.uri()),
-        from: party(request.from().uri()),
+        to: state.parties().to.clone(),
+        from: state.parties().from.clone(),
         headers: headers.map(|h| (lossy(&h.name), lossy(&h.value))).collect(),
+        about: state.parties().variables(),
     };
     state.begun = true;
     state.inbox.push_back(Input::Incoming(Box::new(incoming)));
 }
 
 fn trunk(state: &State) -> Option<String> {
-    let source = state.args.invite.flow.remote.ip();
-    state.args.profile.trunk_of(source)
+    let trunk = state.args.arrived.trunk.as_ref();
+    trunk.map(|line| line.name.clone())
 }
 
 fn lossy(bytes: impl AsRef<[u8]>) -> String {

@@ -23,6 +23,7 @@ use crate::{
     listener,
     profile::Profile,
     services::{Line, Services},
+    trunk_book::Arrived,
     wire::Wire,
 };
 use admission::Admission;
@@ -45,6 +46,8 @@ pub struct Invite {
     pub listener: listener::Cell,
     /// The request and its dialog id.
     pub invite: NewInvite,
+    /// Its trunk, tenant and parties.
+    pub arrived: Arrived,
     /// When the listener had it.
     pub received: Duration,
 }
@@ -140,6 +143,7 @@ async fn take(me: &ActorRef<Msg>, state: &mut State, invite: Invite) {
         wire: invite.wire.clone(),
         listener: invite.listener.clone(),
         invite: invite.invite.clone(),
+        arrived: invite.arrived.clone(),
         received: invite.received,
     };
     match Actor::spawn_linked(None, call::CallActor, args, me.get_cell()).await {

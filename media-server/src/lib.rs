@@ -33,5 +33,6 @@ pub mod services;
 pub mod speech_cache;
 pub mod stub;
 pub mod trunk;
+pub mod trunk_book;
 pub mod wav;
 pub mod wire;

@@ -7,19 +7,24 @@ use std::{sync::Arc, time::Duration};
 
 use arc_swap::ArcSwapOption;
 use bytes::Bytes;
+use call_core::trunk::Unchosen;
 use ractor::{Actor, ActorProcessingErr, ActorRef};
 use sip_core::{
     dialog::{DialogId, FinishedTransaction, Refusal},
     endpoint::{Admission, Endpoint, EndpointCounters, EndpointEffect, EndpointInput, NewInvite},
     flow::Flow,
+    identity,
     tokens::TokenSource,
 };
 use tokio::task::JoinHandle;
 
 use crate::{
     calls, clock::Clock, dialog, dialog_book::DialogBook, gate::Why, profile::Profile, trunk,
-    wire::Wire,
+    trunk_book::TrunkBook, wire::Wire,
 };
+
+/// An operator has to set it right; soon asking again is in vain.
+const AMBIGUOUS_RETRY_S: u32 = 60;
 
 /// What a Listener is told.
 pub enum Msg {
@@ -88,6 +93,8 @@ pub struct Args {
     pub cell: Cell,
     /// Live dialogs and their seeds.
     pub book: Arc<DialogBook>,
+    /// Trunks to choose from.
+    pub trunks: Arc<TrunkBook>,
     /// Who takes new calls.
     pub calls: ActorRef<calls::Msg>,
     /// Where tags come from.
@@ -215,16 +222,25 @@ fn settle(me: &ActorRef<Msg>, state: &mut State) {
     arm(me, state);
 }
 
-/// The ACL comes first: on a profile with one, a stranger gets 403 and no ringing (bA05).
+/// The trunk comes first: a stranger gets 403, a number that is not the trunk's 404, and nothing
+/// rings (bA05).
 fn take_invite(state: &mut State, invite: Box<NewInvite>) {
-    if !state.args.profile.admits(invite.flow.remote.ip()) {
-        let refusal = Refusal::new(403);
-        let now = state.args.clock.now();
-        let source = invite.flow.remote.ip();
-        let away = EndpointInput::TurnAway { invite, refusal };
-        state.endpoint.handle(now, away);
-        return state.args.wire.offended(source, Why::Acl);
+    if identity::has_secret(invite.request.uri()) {
+        return refuse(state, invite, secret_in_uri());
     }
+    let directory = state.args.trunks.current();
+    let arrived = match directory.arrive(&state.args.profile, &invite) {
+        Ok(arrived) => arrived,
+        Err(why) => {
+            let source = invite.flow.remote;
+            let profile = &state.args.profile.name;
+            tracing::warn!(%profile, %source, status = why.sip_status(), "INVITE refused: {why}");
+            if why == Unchosen::Unknown {
+                return turn_away(state, invite);
+            }
+            return refuse(state, invite, unchosen(&why));
+        }
+    };
     let _ = state
         .args
         .calls
@@ -233,8 +249,42 @@ fn take_invite(state: &mut State, invite: Box<NewInvite>) {
             wire: state.args.wire.clone(),
             listener: state.args.cell.clone(),
             invite: *invite,
+            arrived,
             received: state.args.clock.now(),
         })));
+}
+
+/// A stranger: 403 without a trace in the endpoint, and a mark against the source.
+fn turn_away(state: &mut State, invite: Box<NewInvite>) {
+    let (source, now) = (invite.flow.remote.ip(), state.args.clock.now());
+    let refusal = Refusal::new(403);
+    let away = EndpointInput::TurnAway { invite, refusal };
+    state.endpoint.handle(now, away);
+    state.args.wire.offended(source, Why::Acl);
+}
+
+fn refuse(state: &mut State, invite: Box<NewInvite>, refusal: Refusal) {
+    let now = state.args.clock.now();
+    let input = EndpointInput::Refuse { invite, refusal };
+    state.endpoint.handle(now, input);
+}
+
+/// A key in a URI is in the logs of everybody on its way (bC04).
+fn secret_in_uri() -> Refusal {
+    let mut refusal = Refusal::new(403);
+    refusal.phrase = Some("A Key In The URI Is Not Accepted, Use Digest".into());
+    refusal
+}
+
+fn unchosen(why: &Unchosen) -> Refusal {
+    match why {
+        Unchosen::Ambiguous { .. } => {
+            let mut refusal = Refusal::overload(AMBIGUOUS_RETRY_S);
+            refusal.phrase = Some("ambiguous_trunk".into());
+            refusal
+        }
+        Unchosen::Unknown | Unchosen::ForeignNumber => Refusal::new(why.sip_status()),
+    }
 }
 
 fn arm(me: &ActorRef<Msg>, state: &mut State) {

@@ -14,6 +14,7 @@
 mod boot;
 mod recovery;
 mod seed;
+mod trunks;
 
 use std::{
     collections::HashMap,
@@ -32,7 +33,7 @@ use crate::{
     listener::{self, Listener},
     profile::Profile,
     services::{Line, Services},
-    trunk::{self, Trunk},
+    trunk,
     wire::{self, Wire},
 };
 
@@ -53,6 +54,8 @@ pub enum Msg {
     Status(RpcReplyPort<Vec<ProfileStatus>>),
     /// Take no new calls.
     Drain,
+    /// Files or office have other trunks.
+    Trunks,
     /// Test seam: break a profile's listener.
     BreakListener(Arc<str>),
     /// Close every socket: the process is about to go.
@@ -100,7 +103,7 @@ pub struct State {
     calls: ActorRef<calls::Msg>,
     profiles: HashMap<Arc<str>, Held>,
     listeners: HashMap<ActorId, Arc<str>>,
-    trunks: HashMap<ActorId, trunk::Args>,
+    trunks: HashMap<ActorId, trunks::Watched>,
     lost: Vec<crate::journal::LostCall>,
 }
 
@@ -141,6 +144,7 @@ impl Actor for Node {
             raise(&me, &mut state, &name).await;
         }
         recovery::say_goodbyes(&mut state);
+        trunks::follow(&me, &state.services);
         Ok(state)
     }
 
@@ -154,6 +158,10 @@ impl Actor for Node {
             Msg::Raise(name) => raise(&me, state, &name).await,
             Msg::Status(reply) => drop(reply.send(status(state))),
             Msg::Drain => drain(state),
+            Msg::Trunks => {
+                state.services.refresh_trunks();
+                trunks::watch_all(&me, state).await?;
+            }
             Msg::BreakListener(name) => {
                 if let Some(listener) = state.profiles.get(&name).and_then(|h| h.listener.as_ref())
                 {
@@ -254,6 +262,7 @@ async fn listen(
         wire: wire.clone(),
         cell: held.cell.clone(),
         book: state.services.book.clone(),
+        trunks: state.services.trunk_book.clone(),
         calls: state.calls.clone(),
         tokens: state.services.fork_tokens(),
         clock: state.services.clock,
@@ -263,49 +272,15 @@ async fn listen(
     state.listeners.insert(listener.get_id(), name.clone());
     held.listener = Some(listener);
     held.failure = None;
-    state.services.lines.enter(Line {
+    let line = Line {
         profile: held.profile.clone(),
         wire,
         listener: held.cell.clone(),
-    });
-    tracing::info!(profile = %name, "profile up");
-    watch_trunks(me, state, name).await
-}
-
-/// One actor for each trunk that has an address, unless it has one already.
-async fn watch_trunks(
-    me: &ActorRef<Msg>,
-    state: &mut State,
-    name: &Arc<str>,
-) -> Result<(), ActorProcessingErr> {
-    let watched = state
-        .trunks
-        .values()
-        .any(|args| args.line.profile.name == *name);
-    let Some(line) = state.services.lines.get(name).filter(|_| !watched) else {
-        return Ok(());
     };
-    let trunks = line.profile.settings.trunks.iter();
-    let trunks: Vec<_> = trunks.filter(|t| t.proxy.is_some()).cloned().collect();
-    for trunk in trunks {
-        let args = trunk::Args {
-            trunk,
-            line: line.clone(),
-            services: state.services.clone(),
-        };
-        watch(me, state, args).await?;
-    }
-    Ok(())
-}
-
-async fn watch(
-    me: &ActorRef<Msg>,
-    state: &mut State,
-    args: trunk::Args,
-) -> Result<(), ActorProcessingErr> {
-    let spawned = Actor::spawn_linked(None, Trunk, args.clone(), me.get_cell()).await;
-    state.trunks.insert(spawned?.0.get_id(), args);
-    Ok(())
+    state.services.open_gate(&line);
+    state.services.lines.enter(line);
+    tracing::info!(profile = %name, "profile up");
+    trunks::watch_all(me, state).await
 }
 
 fn fail(me: &ActorRef<Msg>, state: &mut State, name: &Arc<str>, reason: &str) {
@@ -338,9 +313,9 @@ async fn revive(
     if let Some(name) = state.listeners.remove(&cell.get_id()) {
         revive_listener(me, state, &name, error).await;
     }
-    if let Some(args) = state.trunks.remove(&cell.get_id()) {
-        tracing::error!(trunk = args.trunk.name, error, "a trunk's actor broke");
-        watch(me, state, args).await?;
+    if state.trunks.remove(&cell.get_id()).is_some() {
+        tracing::error!(error, "a trunk's actor broke");
+        trunks::watch_all(me, state).await?;
     }
     Ok(())
 }

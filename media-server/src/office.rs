@@ -176,6 +176,11 @@ impl Office {
         Arc::clone(&self.inner.shipping)
     }
 
+    /// This node's key there: what the office seals to this node opens with it.
+    pub fn node_key(&self) -> &str {
+        &self.inner.config.key
+    }
+
     /// The limits in force.
     pub fn timing(&self) -> OfficeTiming {
         self.inner.config.timing

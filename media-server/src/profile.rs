@@ -10,7 +10,7 @@ use std::{
 use arc_swap::ArcSwapOption;
 use media_core::codec;
 use settings::{
-    Auth, Dtmf, ExternalIp, Negotiation as SettingsNegotiation, Prack, Srtp,
+    Dtmf, ExternalIp, Negotiation as SettingsNegotiation, Prack, Srtp,
     Transport as SettingsTransport,
 };
 use sip_core::{
@@ -59,20 +59,6 @@ impl Profile {
         listen
             .map(|l| (transport_of(l.transport), l.addr))
             .collect()
-    }
-
-    /// Whether an INVITE from `source` may come in. Without authentication only loopback may
-    /// (`check` refuses the profile otherwise); with an ACL only the trunks' networks.
-    pub fn admits(&self, source: IpAddr) -> bool {
-        match self.settings.auth {
-            Auth::None => source.is_loopback() || self.settings.trunk_of(source).is_some(),
-            Auth::Acl => self.settings.trunk_of(source).is_some(),
-        }
-    }
-
-    /// The trunk an INVITE came over.
-    pub fn trunk_of(&self, source: IpAddr) -> Option<String> {
-        self.settings.trunk_of(source).map(|t| t.name.clone())
     }
 
     /// Contact, media policy and timers of a dialog on `flow`.

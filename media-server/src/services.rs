@@ -10,8 +10,10 @@ use std::{
     time::Duration,
 };
 
+use call_core::dialing::Policy;
+use control_api::envelope::NodeSeal;
 use local_speech::Models;
-use model::{CallId, Fact};
+use model::{CallId, Fact, TenantId};
 use providers::Providers;
 use ractor::ActorRef;
 use sip_core::tokens::TokenSource;
@@ -32,6 +34,7 @@ use crate::{
     profile::Profile,
     speech_cache::SpeechCache,
     trunk,
+    trunk_book::{TrunkBook, TrunkLine},
     wire::Wire,
 };
 
@@ -81,6 +84,10 @@ pub struct Services {
     pub calls: Registry,
     /// Profiles that are up.
     pub lines: Lines,
+    /// Every trunk, of files and office.
+    pub trunk_book: Arc<TrunkBook>,
+    /// Opens what the office sealed to this node.
+    pub node_seal: NodeSeal,
     /// How the trunks are.
     pub trunks: Mutex<trunk::Healths>,
     /// Numbers for `/metrics`.
@@ -133,12 +140,49 @@ impl Services {
         trunks.insert((profile.clone(), name.to_owned()), health)
     }
 
+    /// A trunk is gone.
+    pub fn forget_trunk(&self, profile: &Arc<str>, name: &str) {
+        let mut trunks = self.trunks.lock().unwrap_or_else(PoisonError::into_inner);
+        trunks.remove(&(profile.clone(), name.to_owned()));
+    }
+
     /// How the trunks of a profile are.
     pub fn trunks_of(&self, profile: &str) -> Vec<(String, trunk::Health)> {
         let trunks = self.trunks.lock().unwrap_or_else(PoisonError::into_inner);
         let mine = trunks.iter().filter(|((of, _), _)| &**of == profile);
         mine.map(|((_, name), health)| (name.clone(), health.clone()))
             .collect()
+    }
+
+    /// Makes the trunks anew from what files and office say now.
+    pub fn refresh_trunks(&self) {
+        let (settings, snapshot) = (self.settings.current(), self.snapshots.current());
+        self.trunk_book
+            .rebuild(&settings, &snapshot, &self.node_seal);
+        self.lines
+            .all()
+            .iter()
+            .for_each(|line| self.open_gate(line));
+    }
+
+    /// Lets the packets of a profile's trunks of the office through to the parser.
+    pub fn open_gate(&self, line: &Line) {
+        let directory = self.trunk_book.current();
+        let trunks = directory.of_profile(&line.profile.name);
+        let office = trunks.filter(|trunk| trunk.tenant.is_some());
+        let networks = office.flat_map(|trunk| trunk.settings.sources.iter().copied());
+        line.wire.gate().trust(networks.collect());
+    }
+
+    /// What `tenant` may call; none = the node's own dialplans.
+    pub fn dialing(&self, tenant: Option<TenantId>) -> Policy {
+        let trunks = self.trunks.lock().unwrap_or_else(PoisonError::into_inner);
+        let up = |line: &TrunkLine| {
+            let health = trunks.get(&(line.profile.as_str().into(), line.name.clone()));
+            health.is_none_or(|health| health.state != "failed")
+        };
+        let draw = u64::try_from(entropy::u128() >> 64).unwrap_or_default();
+        self.trunk_book.current().policy(tenant, up, draw)
     }
 
     /// Whether a new call may come in now.
@@ -221,6 +265,8 @@ pub struct Entry {
     pub dossier: Arc<Dossier>,
     /// The profile it came over.
     pub profile: Arc<str>,
+    /// The trunk it came over.
+    pub trunk: Option<String>,
     /// Calling party as received.
     pub from: String,
     /// Called party as received.
@@ -266,6 +312,13 @@ impl Registry {
     pub fn on_profile(&self, profile: &str) -> usize {
         let entries = self.lock();
         entries.values().filter(|e| &*e.profile == profile).count()
+    }
+
+    /// How many live on one trunk.
+    pub fn on_trunk(&self, trunk: &str) -> usize {
+        let entries = self.lock();
+        let on = |entry: &&Entry| entry.trunk.as_deref() == Some(trunk);
+        entries.values().filter(on).count()
     }
 
     fn lock(&self) -> std::sync::MutexGuard<'_, HashMap<CallId, Entry>> {

@@ -7,6 +7,7 @@
 use std::{collections::BTreeMap, net::SocketAddr, sync::Arc, time::Duration};
 
 use bytes::Bytes;
+use call_core::trunk::{Pulse, PulseState};
 use ractor::{Actor, ActorProcessingErr, ActorRef};
 use sip_core::{
     dialog::{DialogConfig, DialogId},
@@ -81,6 +82,7 @@ pub struct State {
     asking: Option<Asking>,
     /// The places behind the one that is asked.
     hops: Option<Hops>,
+    pulse: Pulse,
 }
 
 /// The actor.
@@ -97,6 +99,7 @@ impl Actor for Trunk {
             cseq: 0,
             asking: None,
             hops: None,
+            pulse: Pulse::default(),
             args,
         };
         tell(&state, "unknown", None);
@@ -251,6 +254,8 @@ fn answered(me: &ActorRef<Msg>, state: &mut State, message: &Message) {
             0..=199 => {}
             // RFC 3263 §4.3: another place may be well.
             503 if asking.hop.more => return next(me, state, "it answers 503".to_owned()),
+            // Any answer proves that somebody is there, but one who sheds load wants no calls.
+            503 => return settle(me, state, Some("it answers 503".to_owned())),
             _ => return settle(me, state, None),
         }
     }
@@ -302,9 +307,12 @@ fn drive(me: &ActorRef<Msg>, state: &mut State) {
 /// The answer is in: say so, and ask again after the interval.
 fn settle(me: &ActorRef<Msg>, state: &mut State, failure: Option<String>) {
     forget(state);
-    match failure {
-        Some(reason) => tell(state, "failed", Some(reason)),
-        None => tell(state, "up", None),
+    // One lost packet takes nobody off the air, one answer brings nobody back.
+    state.pulse.heard(failure.is_none());
+    match (state.pulse.state(), failure) {
+        (PulseState::Down, None) => {}
+        (PulseState::Down, reason) => tell(state, "failed", reason),
+        (PulseState::Up | PulseState::Unknown, _) => tell(state, "up", None),
     }
     let interval = state.args.trunk.ping.unwrap_or(INTERVAL);
     me.send_after(interval, || Msg::Ping);

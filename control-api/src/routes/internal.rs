@@ -111,6 +111,15 @@ fn reseal(snapshot: &mut Snapshot, keys: &Keys, seal: &NodeSeal) {
             }
         }
     });
+    for trunk in snapshot.trunks.iter_mut().filter(|t| !t.sealed.is_empty()) {
+        let place = place("trunks", "password", trunk.id);
+        let opened = keys.open(&place, &trunk.sealed);
+        let sealed = opened.and_then(|secret| seal.seal(&place, &secret));
+        trunk.sealed = sealed.unwrap_or_else(|fault| {
+            tracing::error!(trunk = %trunk.id, %fault, "a password is left out of the snapshot");
+            String::new()
+        });
+    }
 }
 
 /// A batch whose facts are read one by one, so that one that is malformed stops no other.

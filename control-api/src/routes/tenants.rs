@@ -2,7 +2,7 @@
 
 use axum::{Json, extract::State, http::StatusCode};
 use jiff::tz::TimeZone;
-use model::TenantId;
+use model::{TenantId, trunk::OutboundPolicy};
 use serde::Deserialize;
 use serde_json::Value;
 use utoipa::ToSchema;
@@ -16,6 +16,7 @@ use crate::{
     names::check_slug,
     query::{Page, Params},
     store::{Tenant, TenantFields, TenantStatus},
+    trunk_rules,
 };
 
 /// A tenant to make.
@@ -44,6 +45,8 @@ pub struct TenantChange {
     pub timezone: Option<String>,
     /// Whether it is served; for platform keys only.
     pub status: Option<TenantStatus>,
+    /// What it may call, replaced whole.
+    pub outbound: Option<OutboundPolicy>,
 }
 
 fn utc() -> String {
@@ -66,6 +69,7 @@ impl Rules for NewTenant {
 
 impl Rules for TenantChange {
     fn rules(body: &Value, faults: &mut Faults) {
+        trunk_rules::check_outbound(&body["outbound"], "/outbound", faults);
         check_zone(body, faults);
     }
 }
@@ -96,6 +100,7 @@ pub async fn create(
         name: new.name,
         timezone: new.timezone,
         status: TenantStatus::Active,
+        outbound: None,
         created_at: now,
         updated_at: now,
     };
@@ -149,6 +154,7 @@ pub async fn change(
         name: change.name,
         timezone: change.timezone,
         status: change.status,
+        outbound: change.outbound,
     };
     let tenant = app.db().change_tenant(id, fields, now_ms()).await?;
     app.ring();

@@ -25,7 +25,11 @@ macro_rules! step {
 }
 
 /// All steps, in order. A step that was released is never edited: its checksum is kept.
-const STEPS: &[Step] = &[step!(1, "0001_office"), step!(2, "0002_sip_domains")];
+const STEPS: &[Step] = &[
+    step!(1, "0001_office"),
+    step!(2, "0002_sip_domains"),
+    step!(3, "0003_trunks"),
+];
 
 /// "side" as a number: the advisory lock that migrating processes share.
 const LOCK: i64 = 0x7369_6465;

@@ -9,7 +9,7 @@ use super::{
 use crate::envelope;
 
 /// Table and column of every sealed secret; its place is `table.column/id`.
-pub const SEALED: &[(&str, &str)] = &[("extensions", "password")];
+pub const SEALED: &[(&str, &str)] = &[("extensions", "password"), ("trunks", "password")];
 
 /// The place of a secret: what its seal is bound to.
 pub fn place(table: &str, column: &str, id: impl std::fmt::Display) -> String {

@@ -4,6 +4,7 @@ use model::{
     AgentRef, Snapshot,
     agent::PublishedAgent,
     snapshot::{NumberEntry, TenantEntry},
+    trunk::TrunkEntry,
 };
 
 use super::{
@@ -39,7 +40,7 @@ impl Db {
             .one(sql("select revision from office_state where id = 1"))
             .await?;
         let tenants = tx
-            .all(sql("select id, slug from tenants where deleted_ms is null and status = 'active' order by id"))
+            .all(sql("select id, slug, outbound from tenants where deleted_ms is null and status = 'active' order by id"))
             .await?;
         let numbers = tx
             .all(sql("select n.* from numbers n join tenants t on t.id = n.tenant_id where n.active and t.deleted_ms is null and t.status = 'active' order by n.id"))
@@ -48,12 +49,16 @@ impl Db {
             .all(sql("select v.*, a.slug, a.latest_version, t.slug as tenant_slug from agent_versions v join agents a on a.id = v.agent_id join tenants t on t.id = a.tenant_id where a.deleted_ms is null and a.status = 'active' and t.deleted_ms is null and t.status = 'active' and (v.version = a.latest_version or exists (select 1 from numbers n where n.agent_id = a.id and n.agent_version = v.version and n.active)) order by v.agent_id, v.version"))
             .await?;
         let extensions = tx.active_extensions().await?;
+        let trunks = tx
+            .all(sql("select k.* from trunks k join tenants t on t.id = k.tenant_id where k.active and t.deleted_ms is null and t.status = 'active' order by k.id"))
+            .await?;
         Ok(Snapshot {
             extensions,
             revision: row.map_or(Ok(0), |row| row.int("revision"))?,
             tenants: tenants.iter().map(tenant).collect::<Result<_, _>>()?,
             numbers: numbers.iter().map(number).collect::<Result<_, _>>()?,
             agents: agents.iter().filter_map(readable_agent).collect(),
+            trunks: trunks.iter().filter_map(readable_trunk).collect(),
         })
     }
 }
@@ -62,6 +67,23 @@ fn tenant(row: &Row) -> Result<TenantEntry, StoreError> {
     Ok(TenantEntry {
         id: row.parse("id")?,
         slug: row.get("slug")?,
+        outbound: super::tenants::outbound(row)?,
+    })
+}
+
+/// A trunk with its password still in the database's envelope: whoever hands it to a switch seals
+/// it for that switch.
+fn readable_trunk(row: &Row) -> Option<TrunkEntry> {
+    let read = super::trunks::read(row);
+    let stored = read
+        .inspect_err(|fault| tracing::error!(%fault, "a trunk is left out of the snapshot"))
+        .ok()?;
+    Some(TrunkEntry {
+        id: stored.id,
+        tenant: stored.tenant_id,
+        name: stored.name,
+        config: stored.config,
+        sealed: stored.password.unwrap_or_default(),
     })
 }
 

@@ -50,6 +50,7 @@ into_value! {
     model::BookingId => Text, |id: model::BookingId| id.to_string();
     model::DomainId => Text, |id: model::DomainId| id.to_string();
     model::ExtensionId => Text, |id: model::ExtensionId| id.to_string();
+    model::TrunkId => Text, |id: model::TrunkId| id.to_string();
     model::NodeId => Text, |id: model::NodeId| id.to_string();
     i64 => Int, |n| n;
     u32 => Int, i64::from;

@@ -1,6 +1,6 @@
 //! Tenants.
 
-use model::TenantId;
+use model::{TenantId, trunk::OutboundPolicy};
 use serde::Serialize;
 use utoipa::ToSchema;
 
@@ -33,6 +33,8 @@ pub struct Tenant {
     pub timezone: String,
     /// Whether it is served.
     pub status: TenantStatus,
+    /// What it may call; null allows nothing.
+    pub outbound: Option<OutboundPolicy>,
     /// When it was made.
     pub created_at: Stamp,
     /// When it was changed last.
@@ -48,6 +50,15 @@ pub struct TenantFields {
     pub timezone: Option<String>,
     /// Whether it is served.
     pub status: Option<TenantStatus>,
+    /// What it may call.
+    pub outbound: Option<OutboundPolicy>,
+}
+
+/// The outbound policy of a tenant's row.
+pub(super) fn outbound(row: &Row) -> Result<Option<OutboundPolicy>, StoreError> {
+    let text: Option<String> = row.get("outbound")?;
+    text.map(|text| serde_json::from_str(&text).map_err(|_| StoreError::corrupt("outbound", &text)))
+        .transpose()
 }
 
 fn read(row: &Row) -> Result<Tenant, StoreError> {
@@ -60,6 +71,7 @@ fn read(row: &Row) -> Result<Tenant, StoreError> {
             .get::<String>("status")?
             .parse()
             .map_err(|()| StoreError::corrupt("status", "?"))?,
+        outbound: outbound(row)?,
         created_at: Stamp(row.get("created_ms")?),
         updated_at: Stamp(row.get("updated_ms")?),
     })
@@ -122,12 +134,15 @@ impl Db {
         now: i64,
     ) -> Result<Option<Tenant>, StoreError> {
         let mut tx = self.begin().await?;
-        let query = sql("update tenants set name = coalesce($2, name), timezone = coalesce($3, timezone), status = coalesce($4, status), updated_ms = $5 where id = $1 and deleted_ms is null returning *")
+        let outbound = fields.outbound.as_ref();
+        let outbound = outbound.and_then(|policy| serde_json::to_string(policy).ok());
+        let query = sql("update tenants set name = coalesce($2, name), timezone = coalesce($3, timezone), status = coalesce($4, status), outbound = coalesce($6, outbound), updated_ms = $5 where id = $1 and deleted_ms is null returning *")
             .bind(id)
             .bind(fields.name)
             .bind(fields.timezone)
             .bind(fields.status.map(TenantStatus::as_str))
-            .bind(now);
+            .bind(now)
+            .bind(outbound);
         let Some(row) = tx.one(query).await? else {
             return Ok(None);
         };

@@ -15,6 +15,7 @@ mod recordings;
 mod rights;
 mod storage;
 mod story;
+mod trunks;
 
 /// Makes each case a test on SQLite and one on PostgreSQL.
 macro_rules! on_both_engines {

@@ -38,6 +38,7 @@ mod cases {
             ("/v1/tenants", "ten"),
             ("/v1/agents", "agt"),
             ("/v1/numbers", "num"),
+            ("/v1/trunks", "trk"),
             ("/v1/bookings", "bkg"),
             ("/v1/api-keys", "key"),
             ("/v1/calls", "cal"),
@@ -94,6 +95,8 @@ mod cases {
         let agent = app.agent(&theirs, "receptionist").await;
         let body = json!({"e164": "+15550100", "agent_id": agent});
         let number = app.made("/v1/numbers", &theirs.key, body).await;
+        let body = json!({"name": "carrier", "config": {"sources": ["192.0.2.0/24"]}});
+        let trunk = app.made("/v1/trunks", &theirs.key, body).await;
         let day = jiff::Zoned::now()
             .date()
             .checked_add(jiff::Span::new().days(40))
@@ -115,6 +118,7 @@ mod cases {
                 "ten" => theirs.id.clone(),
                 "agt" => agent.clone(),
                 "num" => text(&number, "/id"),
+                "trk" => text(&trunk, "/id"),
                 "bkg" => text(&booking, "/id"),
                 "key" => text(&me, "/key_id"),
                 _ => call.to_string(),
@@ -151,6 +155,7 @@ mod cases {
             "agents",
             "numbers",
             "bookings",
+            "trunks",
             "sip-domains",
             "extensions",
         ];

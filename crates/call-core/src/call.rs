@@ -519,9 +519,13 @@ impl Call {
             context,
             trunk,
             headers,
+            about,
         } = &self.incoming;
-        let variables =
+        let mut variables =
             crate::dialplan::own_variables(to, from, profile, context, trunk.as_deref());
+        about
+            .iter()
+            .for_each(|(name, value)| variables.set(name, value));
         let walk = Walk::new(
             Arc::clone(&self.plan),
             context,

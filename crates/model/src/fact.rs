@@ -77,12 +77,35 @@ pub struct Started {
     pub revision: u64,
 }
 
+/// What a trunk's headers tell about the caller besides the number.
+#[derive(Debug, Clone, Default, PartialEq, Eq, Serialize, Deserialize)]
+pub struct CallerIdentity {
+    /// The caller's name for people.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub name: Option<String>,
+    /// The caller asked that the called party does not learn the number.
+    #[serde(default)]
+    pub hidden: bool,
+    /// Who forwarded the call to us.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub forwarded_by: Option<String>,
+    /// Why it was forwarded.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub forwarded_reason: Option<String>,
+    /// STIR/SHAKEN: `A`, `B`, `C` where the signature holds, `none` without one, else why it does
+    /// not. Absent where the trunk does not look.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub attestation: Option<String>,
+}
+
 /// What happened.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
 #[serde(tag = "type", content = "data", rename_all = "snake_case")]
 pub enum FactKind {
     /// First of all.
     Started(Started),
+    /// Who calls, as far as the trunk's headers tell more than `started`.
+    Identified(CallerIdentity),
     /// A dialplan route matched.
     Routed {
         /// Context and route name (`public/reception`).
@@ -241,6 +264,7 @@ impl FactKind {
     pub fn name(&self) -> &'static str {
         match self {
             Self::Started(_) => "started",
+            Self::Identified(_) => "identified",
             Self::Routed { .. } => "routed",
             Self::Ringing => "ringing",
             Self::EarlyMedia => "early_media",

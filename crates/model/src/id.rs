@@ -82,6 +82,7 @@ id!(
 );
 id!(KeyId, "key", "An API key (never its secret).");
 id!(BookingId, "bkg", "A booking.");
+id!(TrunkId, "trk", "A trunk of a tenant.");
 id!(RecordingId, "rec", "A recording of a conversation.");
 id!(
     DomainId,

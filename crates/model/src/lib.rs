@@ -13,6 +13,7 @@ pub mod id;
 pub mod internal;
 pub mod snapshot;
 pub mod transcript;
+pub mod trunk;
 
 pub use agent::{AgentConfig, AgentRef, BrainConfig};
 pub use cause::FailureClass;
@@ -20,6 +21,6 @@ pub use end_reason::EndReason;
 pub use fact::{Fact, FactKind};
 pub use id::{
     AgentId, BookingId, CallId, DomainId, ExtensionId, KeyId, NodeId, NumberId, RecordingId,
-    TenantId,
+    TenantId, TrunkId,
 };
 pub use snapshot::Snapshot;

@@ -2,7 +2,11 @@
 
 use serde::{Deserialize, Serialize};
 
-use crate::{AgentId, ExtensionId, NumberId, TenantId, agent::PublishedAgent};
+use crate::{
+    AgentId, ExtensionId, NumberId, TenantId,
+    agent::PublishedAgent,
+    trunk::{OutboundPolicy, TrunkEntry},
+};
 
 /// What the office publishes to the switches. The switch keeps the last good one on disk; a call
 /// pins its revision for life.
@@ -19,6 +23,9 @@ pub struct Snapshot {
     /// Extensions that may register and call.
     #[serde(default)]
     pub extensions: Vec<ExtensionEntry>,
+    /// Trunks of tenants.
+    #[serde(default)]
+    pub trunks: Vec<TrunkEntry>,
 }
 
 /// A tenant as the switch needs it.
@@ -28,6 +35,9 @@ pub struct TenantEntry {
     pub id: TenantId,
     /// Its fixed slug.
     pub slug: String,
+    /// What it may call; nothing without it.
+    #[serde(default)]
+    pub outbound: Option<OutboundPolicy>,
 }
 
 /// A number and the agent it reaches.

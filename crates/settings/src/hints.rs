@@ -279,3 +279,10 @@ fn check_emergency(text: &str) -> Result<(), Complaint> {
         "expected \"reject\" or \"route:TRUNK\"",
     )
 }
+
+/// What is wrong with a text of one of the formats that files and office share (`cidr`, `host-port`,
+/// `country`, `prefix`, `e164`, `emergency`, `number-template`); `None` when nothing is.
+pub fn complaint(format: &str, text: &str) -> Option<String> {
+    let (_, check) = FORMATS.iter().find(|(name, _)| *name == format)?;
+    check(text).err().map(|complaint| complaint.message)
+}

@@ -35,6 +35,7 @@ pub use environment::{state_home, variable};
 pub use external::ExternalIp;
 pub use faults::Faults;
 pub use guard::{Guard, Scanners, Strangers};
+pub use hints::complaint;
 pub use live::Live;
 pub use load::{load, load_with};
 pub use profile::{Auth, Dtmf, Negotiation, Profile, ProfileLimits, Rtp, Srtp, Trunk};

@@ -166,7 +166,7 @@ pub struct ProfileLimits {
 }
 
 /// A carrier or another known peer.
-#[derive(Debug, Clone, PartialEq, Deserialize, JsonSchema)]
+#[derive(Debug, Clone, Default, PartialEq, Deserialize, JsonSchema)]
 #[serde(deny_unknown_fields)]
 pub struct Trunk {
     /// Its name in routes and records.
@@ -253,6 +253,17 @@ impl From<RtpFields> for Rtp {
 impl Default for Rtp {
     fn default() -> Rtp {
         RtpFields::default().into()
+    }
+}
+
+impl Trunk {
+    /// A trunk of which only the name is known.
+    pub fn named(name: String) -> Trunk {
+        Trunk {
+            name,
+            weight: ten(),
+            ..Trunk::default()
+        }
     }
 }
 

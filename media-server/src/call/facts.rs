@@ -7,7 +7,7 @@ use call_core::{
 use media_core::leg::LegStats;
 use model::{
     FactKind,
-    fact::{Channel, Direction, MediaStats, Started},
+    fact::{CallerIdentity, Channel, Direction, MediaStats, Started},
 };
 
 use super::{Msg, State, floor};
@@ -42,6 +42,7 @@ pub(super) fn journal(state: &mut State, fact: CallFact) {
 /// The first fact; no 2xx leaves before it is on the disk.
 fn begin(state: &State) {
     let written = state.dossier().write_through(started(state));
+    identified(state);
     let me = state.me.clone();
     tokio::spawn(async move {
         let kept = written.await.is_ok();
@@ -49,16 +50,33 @@ fn begin(state: &State) {
     });
 }
 
+/// What the trunk's headers tell besides the number, when they tell anything.
+fn identified(state: &State) {
+    let parties = state.parties();
+    if parties.variables().is_empty() {
+        return;
+    }
+    state.dossier().write(FactKind::Identified(CallerIdentity {
+        name: parties.name.clone(),
+        hidden: parties.hidden,
+        forwarded_by: parties.forwarded_by.clone(),
+        forwarded_reason: parties.forwarded_reason.clone(),
+        attestation: None,
+    }));
+}
+
 /// `started` as far as it is known.
 pub(super) fn started(state: &State) -> FactKind {
     let request = &state.args.invite.request;
     let bound = floor::bound(state);
     FactKind::Started(Started {
-        tenant: bound.map(|published| published.tenant),
+        tenant: bound.map_or(state.args.arrived.tenant, |published| {
+            Some(published.tenant)
+        }),
         direction: Direction::Inbound,
         channel: Channel::Sip,
-        from: super::party(request.from().uri()),
-        to: super::party(request.uri()),
+        from: state.parties().from.clone(),
+        to: state.parties().to.clone(),
         profile: state.args.profile.name.to_string(),
         trunk: super::trunk(state),
         sip_call_id: super::lossy(request.call_id()),

@@ -138,8 +138,9 @@ async fn spawn(state: &mut State) -> Result<(), ActorProcessingErr> {
 }
 
 fn context(state: &State, published: &PublishedAgent) -> CallContext {
-    let request = &state.args.invite.request;
-    let from = super::party(request.from().uri());
+    let parties = state.parties();
+    // A number that its owner hides is for the record, not for the agent to say.
+    let from = Some(&parties.from).filter(|_| !parties.hidden);
     let zone = match &published.config.brain {
         model::BrainConfig::Script(script) => script.zone.as_str(),
         model::BrainConfig::Llm(_) | model::BrainConfig::Echo => "UTC",
@@ -147,8 +148,8 @@ fn context(state: &State, published: &PublishedAgent) -> CallContext {
     let unix_ms = clock::unix_ms();
     CallContext {
         call_id: state.dossier().call().to_string(),
-        caller_number: call_core::dialplan::e164(&from),
-        called_number: super::party(request.uri()),
+        caller_number: from.and_then(|from| call_core::dialplan::e164(from)),
+        called_number: parties.to.clone(),
         unix_ms,
         utc_offset_s: utc_offset_s(zone, unix_ms),
         history: state.speech.ledger.history(),

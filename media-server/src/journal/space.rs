@@ -29,7 +29,8 @@ impl Class {
         match kind {
             FactKind::Started(_) => Self::NewCall,
             FactKind::Ended(_) | FactKind::Media(_) | FactKind::RecordingReady { .. } => Self::End,
-            FactKind::Routed { .. }
+            FactKind::Identified(_)
+            | FactKind::Routed { .. }
             | FactKind::Ringing
             | FactKind::EarlyMedia
             | FactKind::Answered { .. }

@@ -6,6 +6,7 @@ use std::{
     time::Duration,
 };
 
+use control_api::envelope::NodeSeal;
 use control_api::envelope::{KeySource, Keys};
 use local_speech::{Models, Pool, PoolConfig, Voices, VoicesConfig};
 use providers::{Fakes, LlmEntry, Providers, Shared};
@@ -144,6 +145,8 @@ pub async fn start(options: Options) -> Result<NodeHandle, BootError> {
         book: Arc::new(DialogBook::default()),
         calls: Registry::default(),
         lines: Lines::default(),
+        trunk_book: Arc::default(),
+        node_seal: NodeSeal::of(client.node_key()),
         trunks: Mutex::default(),
         metrics: Metrics::default(),
         tokens: Mutex::new(TokenSource::new(entropy::bytes())),
@@ -153,6 +156,7 @@ pub async fn start(options: Options) -> Result<NodeHandle, BootError> {
     });
     let tasks = background(&services, &data);
     first_snapshot(&services).await;
+    services.refresh_trunks();
     let node = root(&services, recovered).await?;
     Ok(NodeHandle {
         node,

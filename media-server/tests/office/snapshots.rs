@@ -18,6 +18,7 @@ fn revision(revision: u64) -> Snapshot {
         tenants: vec![TenantEntry {
             id: TenantId::new(1, 1),
             slug: "demo-tenant".into(),
+            outbound: None,
         }],
         ..Snapshot::default()
     }

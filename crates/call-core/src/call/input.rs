@@ -18,6 +18,8 @@ pub struct Incoming {
     pub from: String,
     /// Headers that the dialplan may look at, in order.
     pub headers: Vec<(String, String)>,
+    /// More variables about the parties: `caller_name`, `forwarded_by` and the like.
+    pub about: Vec<(&'static str, String)>,
 }
 
 /// Everything the call machine reacts to.

@@ -8,7 +8,18 @@ const MAX_VARIABLES: usize = 256;
 const MAX_VALUE_BYTES: usize = 4096;
 
 /// Names a call brings along; `set` may not take them.
-pub const RESERVED: [&str; 6] = ["to", "from", "number", "profile", "context", "trunk"];
+pub const RESERVED: [&str; 10] = [
+    "to",
+    "from",
+    "number",
+    "profile",
+    "context",
+    "trunk",
+    "caller_name",
+    "caller_hidden",
+    "forwarded_by",
+    "forwarded_reason",
+];
 
 /// Named values of one call.
 #[derive(Debug, Clone, Default, PartialEq, Eq)]
