@@ -14,7 +14,7 @@ use model::{
         TrunkPace,
     },
 };
-use settings::{Cidr, IdentityIn, IdentityOut, Numbers, Pace, Secret, Trunk};
+use settings::{Cidr, IdentityIn, IdentityOut, Numbers, Pace, Secret, Transport, Trunk};
 use sip_core::{
     identity::{Caller, Named, Naming, Source},
     value::Uri,
@@ -234,6 +234,12 @@ fn of_config(config: &TrunkConfig) -> Option<Trunk> {
     trunk.hosts.clone_from(&config.hosts);
     trunk.headers.clone_from(&config.headers);
     trunk.proxy.clone_from(&config.proxy);
+    trunk.transport = match config.transport.as_deref() {
+        Some("udp") => Some(Transport::Udp),
+        Some("tcp") => Some(Transport::Tcp),
+        Some("tls") => Some(Transport::Tls),
+        Some(_) | None => None,
+    };
     trunk.country.clone_from(&config.country);
     trunk.caller.clone_from(&config.caller);
     trunk.ping = config
