@@ -124,6 +124,8 @@ impl Actor for Agent {
             Msg::ToolDone(id, outcome) => feed(&me, state, BrainInput::ToolResult(id, outcome)),
             Msg::Mind(id, event) => mind(&me, state, id, event),
             Msg::Wake => {
+                // Its task may not count as finished yet: a deadline that stays would not be armed again.
+                disarm(state);
                 state.brain.handle_timeout(state.args.clock.now());
                 settle(&me, state);
             }
@@ -141,9 +143,7 @@ impl Actor for Agent {
         for (_, task) in state.thinking.drain() {
             task.abort();
         }
-        if let Some((_, task)) = state.armed.take() {
-            task.abort();
-        }
+        disarm(state);
         Ok(())
     }
 }
@@ -204,9 +204,7 @@ fn arm(me: &ActorRef<Msg>, state: &mut State) {
     if wanted == current.map(|(at, _)| *at) {
         return;
     }
-    if let Some((_, task)) = state.armed.take() {
-        task.abort();
-    }
+    disarm(state);
     if let Some(at) = wanted {
         let (me, instant) = (me.clone(), state.args.clock.instant(at));
         let task = tokio::spawn(async move {
@@ -214,5 +212,11 @@ fn arm(me: &ActorRef<Msg>, state: &mut State) {
             let _ = me.cast(Msg::Wake);
         });
         state.armed = Some((at, task));
+    }
+}
+
+fn disarm(state: &mut State) {
+    if let Some((_, task)) = state.armed.take() {
+        task.abort();
     }
 }

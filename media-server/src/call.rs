@@ -226,6 +226,8 @@ impl Actor for CallActor {
             Msg::RecordingFiled(filed) => media::recording_filed(state, filed),
             Msg::AgentOver(input) => state.inbox.push_back(input),
             Msg::Wake => {
+                // Its task may not count as finished yet: a deadline that stays would not be armed again.
+                disarm(state);
                 let now = state.now();
                 state.machine.handle_timeout(now);
             }

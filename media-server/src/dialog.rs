@@ -161,7 +161,11 @@ impl Actor for DialogActor {
             }
             Msg::ConnectionLost { connection } => connection_lost(state, now, connection),
             Msg::Next(next) => next_target(state, now, *next),
-            Msg::Wake => state.machine.handle_timeout(now),
+            Msg::Wake => {
+                // Its task may not count as finished yet: a deadline that stays would not be armed again.
+                disarm(state);
+                state.machine.handle_timeout(now);
+            }
             Msg::Reopened { old, new, bytes } => reopened(state, now, old, new, bytes),
             Msg::Panic => panic!("injected into the dialog"),
         }

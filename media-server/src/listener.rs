@@ -191,7 +191,11 @@ fn input_of(state: &mut State, msg: Msg) -> Option<EndpointInput> {
             let _ = reply.send(state.endpoint.counters().clone());
             return None;
         }
-        Msg::Wake => return None,
+        Msg::Wake => {
+            // Its task may not count as finished yet, and would pass for a wake-up still to come.
+            disarm(state);
+            return None;
+        }
         Msg::Panic => panic!("injected into the listener"),
     })
 }
@@ -296,9 +300,7 @@ fn arm(me: &ActorRef<Msg>, state: &mut State) {
     {
         return;
     }
-    if let Some((_, task)) = state.armed.take() {
-        task.abort();
-    }
+    disarm(state);
     if let Some(at) = wanted {
         let (me, instant) = (me.clone(), state.args.clock.instant(at));
         let task = tokio::spawn(async move {
@@ -306,5 +308,11 @@ fn arm(me: &ActorRef<Msg>, state: &mut State) {
             let _ = me.cast(Msg::Wake);
         });
         state.armed = Some((at, task));
+    }
+}
+
+fn disarm(state: &mut State) {
+    if let Some((_, task)) = state.armed.take() {
+        task.abort();
     }
 }

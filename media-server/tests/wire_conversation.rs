@@ -3,6 +3,8 @@
 
 #[path = "rig/node.rs"]
 mod rig;
+#[path = "rig/sound.rs"]
+mod sound;
 #[path = "rig/words.rs"]
 mod words;
 
@@ -13,7 +15,8 @@ use local_speech::wer;
 use media_server::node::NodeHandle;
 use rig::{Office, Phone, Site, root};
 use serde_json::{Value, json};
-use words::Words;
+use sound::part;
+use words::{Words, render};
 
 const DEMO: &str = "+15550100";
 const LIMIT: Duration = Duration::from_secs(120);
@@ -260,6 +263,12 @@ async fn storyteller(test: &str) -> Option<Stage> {
     Some(stage)
 }
 
+/// A text as the agent's mouth renders it: sentence after sentence.
+fn sentences(text: &str) -> Vec<String> {
+    let parts = text.split_inclusive(". ");
+    parts.map(|part| part.trim().to_owned()).collect()
+}
+
 const ASK_STORY: &str = "say:Tell me the story of the harbour wall.";
 
 #[tokio::test(flavor = "multi_thread")]
@@ -305,11 +314,30 @@ async fn a_caller_who_talks_over_the_agent_has_the_floor() {
         "and an answer: {:#?}",
         conversation.segments
     );
+    // The right answer, although he asked while somebody else spoke.
+    assert!(
+        conversation.has_said("On Saturday we are open") && conversation.has_said("11 PM"),
+        "{:#?}",
+        conversation.segments
+    );
+    // Not a sample more or less than the ledger says: the story's own sound, laid over the recording,
+    // parts from it there. (A recogniser is no measure here: of the same six cut words of a machine's
+    // voice it makes "the old stone was was built" once and "what was built" another time.)
+    let sent = story["samples_sent"].as_i64().unwrap();
+    let channel = stage.office.recording(&conversation.call).await.channel(1);
+    let began = story["start_ms"].as_u64().unwrap() as usize * 8;
+    let meant = render(&sentences(text)).await;
+    let parting = part(&channel[began.saturating_sub(1_600)..], &meant).expect("it was said");
+    println!("{sent} samples in the ledger, {parting:?} in the recording");
+    assert!(
+        parting.last - 160 <= sent && sent <= parting.lost + 160,
+        "{sent} samples in the ledger, {parting:?} in the recording"
+    );
     let words = stage.recorded(&conversation, story).await;
     let score = wer::score(heard, &words);
     assert!(
-        score.edits <= 1 + score.words / 4,
-        "'{heard}' in the ledger, '{words}' in the recording"
+        score.edits * 2 <= score.words,
+        "'{heard}', and heard '{words}'"
     );
     stage.node.stop().await;
 }
@@ -331,13 +359,14 @@ async fn a_noise_pauses_the_agent_for_a_moment_and_nothing_is_lost() {
     println!("{pauses:?}");
     assert_eq!(pauses.len(), 1, "{pauses:#?}");
     let paused_ms = pauses[0]["paused_ms"].as_u64().unwrap();
-    assert!(paused_ms <= 400, "{paused_ms} ms");
+    // DESIGN §5.2: at most 300 ms, told in ticks of 20.
+    assert!(paused_ms <= 320, "{paused_ms} ms");
     let ms = |name: &str| story[name].as_u64().unwrap();
     let lasted = ms("end_ms") - ms("start_ms");
     let silent = lasted - ms("samples_total") / 8;
     assert!(
-        silent + 60 >= paused_ms,
-        "the pause is in the timeline: {silent} ms of silence"
+        silent.abs_diff(paused_ms) <= 60,
+        "the pause is in the timeline: {silent} ms of silence for {paused_ms} ms of pause"
     );
     stage.node.stop().await;
 }

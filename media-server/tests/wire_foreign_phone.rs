@@ -61,8 +61,11 @@ fn correlation(a: &[f64], b: &[f64]) -> f64 {
     dot / norm.sqrt().max(1.0)
 }
 
-/// How alike two sounds rise and fall, second by second, each where it fits best: a busy machine
-/// may lose packets on the way, which moves what follows.
+/// How alike two sounds rise and fall, second by second, each where it fits best. The phone is a
+/// process of its own, and on a crowded machine it drops what it does not get to in time, which moves
+/// what follows: laid over each other whole, the two were 1.000 alike on a quiet machine, 0.928 and
+/// 0.600 at a load of 16 on two cores, with everything sent. What *we* sent is held to its bar where
+/// the receiver is ours (`wire_ledger`, `wire_kill`); here the bar is what a starved phone reaches.
 fn likeness(sent: &[i16], heard: &[i16]) -> f64 {
     let (sent, heard) = (envelope(sent), envelope(heard));
     let best = |second: &[f64]| {

@@ -208,6 +208,46 @@ fn talked(caller: &Caller) -> Duration {
     *ended - caller.answered.unwrap()
 }
 
+/// What the switch sent in this time, told by the numbers it put on its packets: its clock went on, and
+/// there is a packet for nearly each of its ticks; those it skipped while this machine gave nobody any
+/// time are excused as far as the crowd's own sleepers were held up too (at a load of 16 on two cores
+/// the switch skipped 4 of 100; on a quiet machine nothing is excused). *When* a packet was read here,
+/// and whether the caller's own sound came in time to be echoed in it, is a matter of the machine: but
+/// two seconds without any sound would be silence.
+fn was_sent_all_the_while(crowd: &Crowd, caller: &Caller, from: Duration, to: Duration) {
+    let mut sent = caller.between(from, to);
+    sent.sort_by_key(|packet| packet.ticks);
+    let (Some(first), Some(last)) = (sent.first(), sent.last()) else {
+        panic!("{} heard nothing", caller.name);
+    };
+    let whole = (to - from).as_millis() as u32 / 20;
+    let ticks = last.ticks.wrapping_sub(first.ticks) / 160 + 1;
+    let packets = u32::from(last.sequence.wrapping_sub(first.sequence)) + 1;
+    assert!(
+        ticks.abs_diff(whole) <= 50,
+        "{}: {ticks} ticks in {whole}",
+        caller.name
+    );
+    // Two sleepers watch: what both missed is counted twice.
+    let excused = (crowd.stalled(from, to).as_millis() / 2 / 20) as u32;
+    assert!(
+        (packets + excused) * 100 >= ticks * 97,
+        "{}: {packets} packets for {ticks} ticks, {excused} excused",
+        caller.name
+    );
+    let loud: Vec<Duration> = sent.iter().filter(|p| p.loud).map(|p| p.at).collect();
+    let edges = [&[from], loud.as_slice(), &[to]].concat();
+    let longest = edges
+        .windows(2)
+        .map(|pair| pair[1].saturating_sub(pair[0]))
+        .max();
+    assert!(
+        longest < Some(seconds(2.0)),
+        "{} was silent for {longest:?}",
+        caller.name
+    );
+}
+
 fn is_as_long_as_the_caller_says(record: &Value, caller: &Caller) {
     let talked = talked(caller).as_millis() as i64;
     let recorded = record["duration_ms"].as_i64().unwrap();
@@ -246,13 +286,7 @@ async fn twenty_calls_outlive_three_minutes_without_the_office() {
         );
         caller.heard_one_stream();
         if number >= 5 {
-            // Ticks that a crowded machine had no time for are no fault of the office's absence.
-            let heard = caller.between(away, away + OUTAGE);
-            let loud = heard.iter().filter(|p| p.loud).count();
-            let whole = OUTAGE.as_millis() as usize / 20;
-            assert!(loud * 100 > whole * 80, "{loud} frames of {whole}");
-            let last = caller.between(away + OUTAGE - seconds(2.0), away + OUTAGE);
-            assert!(last.iter().any(|p| p.loud), "{} is silent", caller.name);
+            was_sent_all_the_while(&crowd, caller, away, away + OUTAGE);
         }
     }
     drop(office);

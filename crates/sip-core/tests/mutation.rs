@@ -5,12 +5,12 @@
 mod letters;
 
 use std::fs;
-use std::time::Duration;
+use std::time::{Duration, Instant};
 
 use bytes::Bytes;
 use letters::{OFFER, endpoint, invite, request, tcp, udp};
 use sip_core::dialog::{Dialog, DialogConfig, DialogEffect, DialogInput};
-use sip_core::endpoint::{EndpointConfig, EndpointEffect, EndpointInput};
+use sip_core::endpoint::{EndpointConfig, EndpointCounters, EndpointEffect, EndpointInput};
 use sip_core::message::{Framing, parse};
 use sip_core::offer_answer::{
     CodecCapability, Direction, MediaAddress, MediaPolicy, Negotiation, Session, SrtpPolicy,
@@ -163,10 +163,9 @@ fn drain(dialog: &mut Dialog) {
     }
 }
 
-#[test]
-fn mutated_messages_through_reader_endpoint_and_dialogs() {
-    let corpus = corpus();
-    let mut random = Random(0x51de_704e);
+/// So many mutated messages, from this seed on; what the endpoint made of them.
+fn messages(seed: u64, rounds: u64, corpus: &[Vec<u8>]) -> EndpointCounters {
+    let mut random = Random(seed);
     let mut endpoint = endpoint(EndpointConfig {
         max_dialogs: 50,
         max_refusals: 50,
@@ -175,7 +174,7 @@ fn mutated_messages_through_reader_endpoint_and_dialogs() {
     });
     let mut tokens = TokenSource::new([1; 32]);
     let mut dialogs: Vec<Dialog> = Vec::new();
-    for round in 0..70_000u64 {
+    for round in 0..rounds {
         let now = Duration::from_millis(round);
         let seed = match random.below(3) {
             0 => corpus[random.below(corpus.len())].clone(),
@@ -242,24 +241,29 @@ fn mutated_messages_through_reader_endpoint_and_dialogs() {
         endpoint.handle_timeout(now);
         assert!(endpoint.dialogs() <= 50 && endpoint.remembered() <= 100);
     }
-    let counters = endpoint.counters();
+    endpoint.counters().clone()
+}
+
+#[test]
+fn mutated_messages_through_reader_endpoint_and_dialogs() {
+    let counters = messages(0x51de_704e, 70_000, &corpus());
     assert!(
         counters.new_invites > 3_000 && counters.malformed > 10_000 && counters.delivered > 3_000,
         "{counters:?}"
     );
 }
 
-#[test]
-fn mutated_sdp_through_offer_and_answer() {
+/// So many mutated descriptions, from this seed on; how many of them could be answered.
+fn descriptions(seed: u64, rounds: u64) -> u32 {
     let corpus: Vec<String> = vec![
         OFFER.to_owned(),
         OFFER.replace("m=audio 40000 RTP/AVP 0 8 101", "m=image 9 udptl t38\r\nm=audio 1/2 RTP/AVP 8 0"),
         "v=0\r\no=root 106751991168 1 IN IP4 host.example\r\ns=x\r\nc=IN IP6 ::1\r\nb=AS:1\r\nt=0 0\r\nr=106751991168d 1h 0 25h\r\n\
          a=sendonly\r\nm=audio 1 RTP/SAVP 0\r\na=crypto:1 X inline:y\r\nm=audio 2 RTP/AVPF 96\r\na=rtpmap:96 PCMU/8000\r\na=rtcp-mux\r\na=maxptime:10\r\n".to_owned(),
     ];
-    let mut random = Random(77);
+    let mut random = Random(seed);
     let mut agreed = 0;
-    for _ in 0..30_000 {
+    for _ in 0..rounds {
         let seed = &corpus[random.below(corpus.len())];
         let other = &corpus[random.below(corpus.len())];
         let body = random.mutate(seed.as_bytes(), other.as_bytes());
@@ -278,8 +282,34 @@ fn mutated_sdp_through_offer_and_answer() {
         session.offer(media(), Direction::SendRecv);
         let _either_way = session.accept(&body);
     }
+    agreed
+}
+
+#[test]
+fn mutated_sdp_through_offer_and_answer() {
+    let agreed = descriptions(77, 30_000);
     assert!(
         agreed > 5_000,
         "only {agreed} offers survived: the mutations are too coarse"
     );
+}
+
+/// Seed after seed, for as long as `MUTATION_SECONDS` says: `./test` gives it a minute, a night
+/// finds more. The seed of the round that broke is the last one printed.
+#[test]
+#[expect(
+    clippy::disallowed_methods,
+    reason = "how long the test goes on is its own affair, no machine's"
+)]
+fn seed_after_seed_for_as_long_as_there_is_time() {
+    let seconds = std::env::var("MUTATION_SECONDS").ok();
+    let seconds: u64 = seconds.and_then(|text| text.parse().ok()).unwrap_or(1);
+    let (begun, corpus) = (Instant::now(), corpus());
+    let mut seeds = 0;
+    while seeds == 0 || begun.elapsed() < Duration::from_secs(seconds) {
+        seeds += 1;
+        println!("seed {seeds}");
+        messages(seeds, 2_000, &corpus);
+        descriptions(seeds, 2_000);
+    }
 }

@@ -1,6 +1,6 @@
 //! One dialog on sockets of its own, driven by one task.
 
-use std::{net::SocketAddr, time::Duration};
+use std::{collections::VecDeque, net::SocketAddr, time::Duration};
 
 use anyhow::{Context, bail};
 use bytes::Bytes;
@@ -34,6 +34,8 @@ pub(super) struct Line {
     endpoint: Endpoint,
     dialog: Option<Dialog>,
     tokens: TokenSource,
+    /// What still has to go out, in order: whoever waits for an event may stop waiting at any moment.
+    unsent: VecDeque<(Flow, Bytes)>,
 }
 
 enum Socket {
@@ -64,6 +66,7 @@ impl Line {
             endpoint: Endpoint::new(EndpointConfig::default(), tokens.fork()),
             dialog: None,
             tokens,
+            unsent: VecDeque::new(),
         })
     }
 
@@ -99,20 +102,30 @@ impl Line {
         }
     }
 
-    /// The next event of the dialog. Cancel-safe: what was received is never lost.
+    /// The next event of the dialog. Cancel-safe: neither what was received nor what is to be sent is
+    /// lost.
     pub(super) async fn event(&mut self) -> anyhow::Result<DialogEvent> {
         loop {
-            while let Some(effect) = self.dialog.as_mut().and_then(Dialog::poll_effect) {
-                match effect {
-                    DialogEffect::Transmit { flow, bytes } => self.send(flow, &bytes).await,
-                    DialogEffect::Event(event) => return Ok(event),
-                    // The places were tried when the socket was opened.
-                    DialogEffect::WantTarget => self.input(DialogInput::NoTarget),
+            // What the dialog wanted sent before an event goes out before it.
+            if self.send_one().await {
+                continue;
+            }
+            match self.dialog.as_mut().and_then(Dialog::poll_effect) {
+                Some(DialogEffect::Transmit { flow, bytes }) => {
+                    self.unsent.push_back((flow, bytes));
+                    continue;
                 }
+                Some(DialogEffect::Event(event)) => return Ok(event),
+                // The places were tried when the socket was opened.
+                Some(DialogEffect::WantTarget) => {
+                    self.input(DialogInput::NoTarget);
+                    continue;
+                }
+                None => {}
             }
             let wake = self.dialog.as_ref().and_then(Dialog::poll_timeout);
             tokio::select! {
-                received = self.socket.receive() => self.receive(received?).await,
+                received = self.socket.receive() => self.receive(received?),
                 () = sleep_until(self.clock, wake) => {
                     let now = self.clock.now();
                     if let Some(dialog) = &mut self.dialog {
@@ -123,14 +136,14 @@ impl Line {
         }
     }
 
-    async fn receive(&mut self, bytes: Bytes) {
+    fn receive(&mut self, bytes: Bytes) {
         let now = self.clock.now();
         let flow = self.flow;
         self.endpoint
             .handle(now, EndpointInput::Received { flow, bytes });
         while let Some(effect) = self.endpoint.poll_effect() {
             match effect {
-                EndpointEffect::Transmit { flow, bytes } => self.send(flow, &bytes).await,
+                EndpointEffect::Transmit { flow, bytes } => self.unsent.push_back((flow, bytes)),
                 EndpointEffect::Deliver { flow, message, .. } => {
                     self.input(DialogInput::Received { flow, message });
                 }
@@ -147,11 +160,17 @@ impl Line {
         }
     }
 
-    async fn send(&mut self, flow: Flow, bytes: &[u8]) {
-        let sent = self.socket.send(flow.remote, bytes).await;
+    /// Sends what is first in the queue; false when there is nothing. Only what was sent leaves it.
+    async fn send_one(&mut self) -> bool {
+        let Some((flow, bytes)) = self.unsent.front().cloned() else {
+            return false;
+        };
+        let sent = self.socket.send(flow.remote, &bytes).await;
+        self.unsent.pop_front();
         if sent.is_err() {
             self.input(DialogInput::TransportFailed { flow });
         }
+        true
     }
 }
 

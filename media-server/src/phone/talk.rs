@@ -44,8 +44,9 @@ use crate::{
 
 /// How often the script is asked and the ring topped up.
 const PULSE: Duration = Duration::from_millis(20);
-/// How long we stay after the end, to repeat a BYE that was lost (T1 is 500 ms).
-const FAREWELL: Duration = Duration::from_millis(1_200);
+/// How long we stay after the end while our BYE has no answer, to repeat it (RFC 3261 §17.1.2: after 0.5,
+/// 1.5 and 3.5 s). Once it is answered, we go at once.
+const FAREWELL: Duration = Duration::from_secs(5);
 /// Silence after the last step before we hang up.
 const LAST_SILENCE: Duration = Duration::from_millis(1_500);
 
@@ -407,7 +408,7 @@ impl<'a> Call<'a> {
         }
     }
 
-    /// The dialog waits for late retransmissions (timer K, 5 s); a person does not.
+    /// Nobody answers our BYE: a person does not wait for that until the transaction gives up.
     fn is_lost(&self) -> bool {
         let now = self.clock.now();
         self.over

@@ -4,8 +4,15 @@
 
 use std::{path::Path, sync::Arc};
 
+use egress::{Egress, EgressConfig};
 use local_speech::{
-    Cancel, DecodeKind, DecodeRequest, Models, Pool, PoolConfig, UtteranceId, halfband::Up2,
+    Cancel, DecodeKind, DecodeRequest, Models, Pool, PoolConfig, UtteranceId, Voices, VoicesConfig,
+    halfband::Up2,
+};
+use model::agent::VoiceConfig;
+use providers::{
+    Fakes, Providers, Shared,
+    tts::{SpeakRequest, SpeechEvent},
 };
 
 /// See the module.
@@ -43,4 +50,34 @@ impl Words {
         let outcome = self.0.transcribe(request, &Cancel::new()).unwrap().await;
         outcome.unwrap().unwrap().text
     }
+}
+
+/// What the local voice makes of a text, piece after piece, as the agent's mouth renders it.
+pub async fn render(pieces: &[String]) -> Vec<i16> {
+    let shared = Shared {
+        egress: Egress::new(EgressConfig::default()).unwrap(),
+        pool: None,
+        voices: Some(Voices::start(VoicesConfig::default()).unwrap()),
+        fakes: Fakes::default(),
+    };
+    let voice = VoiceConfig::default();
+    let tts = Providers::new(shared, &[]).unwrap().tts(&voice.provider);
+    let tts = tts.unwrap();
+    let mut pcm = Vec::new();
+    for text in pieces {
+        let request = SpeakRequest {
+            text: text.clone(),
+            voice: voice.name.clone(),
+            rate: voice.rate,
+        };
+        let mut speech = tts.speak(request).unwrap();
+        while let Some(event) = speech.next().await {
+            match event {
+                SpeechEvent::Audio(more) => pcm.extend_from_slice(&more),
+                SpeechEvent::Failed(error) => panic!("{error}"),
+                SpeechEvent::Plan(_) | SpeechEvent::Done => {}
+            }
+        }
+    }
+    pcm
 }
