@@ -42,7 +42,7 @@ impl Call {
 /// How a baresip is set up.
 #[derive(Debug, Clone)]
 pub struct Manner {
-    /// How it reaches the server: `udp`, `tcp`.
+    /// How it reaches the server: `udp`, `tcp`, `tls`.
     pub transport: &'static str,
     /// Parameters of its account: `audio_codecs=PCMU/8000/1;mediaenc=srtp`.
     pub account: String,
@@ -50,6 +50,8 @@ pub struct Manner {
     pub modules: &'static [&'static str],
     /// What it says over and over, 8 kHz; silence when empty.
     pub says: Vec<i16>,
+    /// Further lines of its configuration, for TLS.
+    pub config: String,
     /// How long it lives.
     pub seconds: u32,
 }
@@ -62,6 +64,7 @@ impl Default for Manner {
             account: "audio_codecs=PCMU/8000/1".into(),
             modules: &[],
             says: Vec::new(),
+            config: String::new(),
             seconds: 8,
         }
     }
@@ -136,7 +139,8 @@ fn write_config(path: &Path, port: u16, manner: &Manner, account: &str) {
          audio_source aufile,{at}/says.wav\naudio_player aubridge,nowhere\naudio_alert aubridge,nowhere\n\
          ausrc_srate 8000\nauplay_srate 8000\nausrc_channels 1\nauplay_channels 1\n\
          module_path {MODULES}\nmodule g711.so\nmodule aufile.so\nmodule aubridge.so\nmodule sndfile.so\n{more}\
-         module_app account.so\nmodule_app menu.so\nsnd_path {at}/heard\n"
+         module_app account.so\nmodule_app menu.so\nsnd_path {at}/heard\n{}",
+        manner.config
     );
     std::fs::create_dir(path.join("heard")).unwrap();
     std::fs::write(path.join("config"), config).unwrap();
