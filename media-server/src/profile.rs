@@ -224,14 +224,14 @@ fn routed_ip(any: IpAddr, remote: SocketAddr) -> Option<IpAddr> {
 }
 
 /// The codec table's row as offer/answer wants it: the one place where the two meet.
-fn capability(name: &str) -> Option<CodecCapability> {
+pub(crate) fn capability(name: &str) -> Option<CodecCapability> {
     let spec = codec::by_name(name)?;
     Some(CodecCapability {
         name: spec.name.into(),
-        payload_type: spec.static_pt.unwrap_or(96),
+        payload_type: spec.offered_pt,
         clock_rate_hz: spec.rtp_clock,
-        channels: 1,
-        fmtp: None,
+        channels: spec.channels,
+        fmtp: spec.fmtp.map(str::to_owned),
     })
 }
 

@@ -3,7 +3,9 @@
 //! Nothing sleeps: the legs' own packets, one every 20 ms, are the clock.
 
 use media_core::codec::{self, Codec};
-use media_core::leg::{Command, Fault, LegConfig, LegEventKind, Mode, Negotiated, Timeouts};
+use media_core::leg::{
+    Command, EventFormat, Fault, LegConfig, LegEventKind, Mode, Negotiated, Timeouts,
+};
 use media_core::playout::{PlayoutEvent, Position, Tag};
 use media_core::rtp::{self, Packet};
 use media_core::srtp::{Keys, Srtp, Suite};
@@ -127,8 +129,10 @@ fn config(mode: Mode, remote: SocketAddr) -> LegConfig {
         negotiated: Negotiated {
             codec: &codec::pcmu::SPEC,
             payload_type: 0,
+            receive_payload_type: 0,
+            fmtp: None,
             also_receive: Vec::new(),
-            telephone_event: Some(101),
+            telephone_event: Some(EventFormat::both(101)),
             comfort_noise: None,
             srtp: None,
             remote: Some(remote),

@@ -13,6 +13,7 @@ use crate::{
 pub const HOMES: &[(&str, &str)] = &[
     ("rtc_sdp", "crates/sip-core/src/sdp.rs"),
     ("rtp_rs", "crates/media-core/src/rtp.rs"),
+    ("opus", "crates/media-core/src/codec/opus.rs"),
     ("rtc_srtp", "crates/media-core/src/srtp.rs"),
     ("rtc_rtp", "crates/media-core/src/srtp.rs"),
     ("rubato", "crates/media-core/src/resample.rs"),
@@ -38,7 +39,6 @@ const WATCHED: &[&str] = &[
     "rtc",
     "rtc_rtcp",
     "rsip",
-    "opus",
     "webrtc_vad",
     "earshot",
     "sonora",

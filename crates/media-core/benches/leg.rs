@@ -2,7 +2,7 @@
 
 use criterion::{Criterion, criterion_group, criterion_main};
 use media_core::codec::pcmu;
-use media_core::leg::{Leg, LegConfig, Mode, Negotiated, Timeouts, Wire};
+use media_core::leg::{EventFormat, Leg, LegConfig, Mode, Negotiated, Timeouts, Wire};
 use media_core::playout::Tag;
 use media_core::rtp::{self, Packet};
 use media_core::tone::Tone;
@@ -15,8 +15,10 @@ fn config(mode: Mode, ears: Option<Rate>) -> LegConfig {
     let negotiated = Negotiated {
         codec: &pcmu::SPEC,
         payload_type: 0,
+        receive_payload_type: 0,
+        fmtp: None,
         also_receive: Vec::new(),
-        telephone_event: Some(101),
+        telephone_event: Some(EventFormat::both(101)),
         comfort_noise: None,
         srtp: None,
         remote: None,

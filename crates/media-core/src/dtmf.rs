@@ -201,6 +201,8 @@ pub struct DtmfSender {
     queue: VecDeque<Key>,
     state: Sending,
     ticks_per_frame: u32,
+    /// Clock of the codec, on which timestamps count, over that of the events, on which durations do.
+    clock_ratio: u32,
     refused: u64,
 }
 
@@ -208,12 +210,14 @@ const KEY_FRAMES: u32 = 5;
 const GAP_FRAMES: u32 = 3;
 
 impl DtmfSender {
-    /// A sender on an RTP clock with so many ticks per 20 ms.
-    pub fn new(ticks_per_frame: u32) -> Self {
+    /// A sender on an RTP clock with so many ticks per 20 ms. Durations are told on the clock that the events were agreed with
+    /// (RFC 4733 §2.1), which some peers offer at 8 kHz only, whatever the codec's.
+    pub fn new(ticks_per_frame: u32, event_ticks_per_frame: u32) -> Self {
         Self {
             queue: VecDeque::with_capacity(MAX_DIGITS),
             state: Sending::Idle,
             ticks_per_frame,
+            clock_ratio: (ticks_per_frame / event_ticks_per_frame.max(1)).max(1),
             refused: 0,
         }
     }
@@ -247,6 +251,12 @@ impl DtmfSender {
 
     /// One tick: the event packet to send in place of sound, if a key is down.
     pub fn tick(&mut self) -> Option<EventPacket> {
+        let mut packet = self.step()?;
+        packet.event.duration_ticks /= self.clock_ratio as u16;
+        Some(packet)
+    }
+
+    fn step(&mut self) -> Option<EventPacket> {
         match self.state {
             Sending::Idle => self.press(),
             Sending::Tone { key, ticks_done } => Some(self.hold(key, ticks_done)),

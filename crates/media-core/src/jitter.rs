@@ -60,6 +60,8 @@ pub struct JitterCounters {
     pub reordered: u64,
     /// Ticks in which missing sound was made up.
     pub concealed: u64,
+    /// Lost packets that the codec made up from the next one.
+    pub recovered: u64,
     /// Ticks of silence because nothing was there.
     pub filled: u64,
     /// Times the head skipped because more than the cap was waiting.
@@ -218,6 +220,28 @@ impl Jitter {
         self.delay.observe(now, now - position);
         self.bridge_pause(position, verdict);
         self.keep(position, pcm);
+    }
+
+    /// How far a packet lies ahead of the newest one of its stream: see [`SeqTracker::ahead`].
+    pub fn ahead(&self, stamp: Stamp) -> Option<i32> {
+        let known = self.mapping.is_some_and(|m| m.ssrc == stamp.ssrc);
+        self.seq.ahead(stamp.seq).filter(|_| known)
+    }
+
+    /// Sound of the packet lost right before this one, which was put already. What comes too late for everybody is dropped.
+    pub fn put_before(&mut self, stamp: Stamp, pcm: &[i16]) {
+        let Some(mapping) = self.mapping.filter(|m| m.ssrc == stamp.ssrc) else {
+            return;
+        };
+        let ticks = timestamp_distance(stamp.timestamp, mapping.timestamp);
+        let end = mapping.position + ticks * self.hz() / self.rtp_clock;
+        let position = end - pcm.len() as i64;
+        let ears = self.ears.as_ref().and_then(EarCursor::position);
+        let needed = [self.head.position(), ears].into_iter().flatten().min();
+        if needed.is_some_and(|from| position >= from) {
+            self.store.insert(position, pcm);
+            self.counters.recovered += 1;
+        }
     }
 
     /// The sound of this tick.

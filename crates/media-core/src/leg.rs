@@ -9,15 +9,17 @@ mod speak;
 mod terms;
 mod watch;
 
-pub use line::Negotiated;
+pub use line::{EventFormat, Negotiated};
 pub use source::{Admission, SourceLock};
 pub use terms::{
     Command, Digit, EarFrame, Fault, LegConfig, LegEvent, LegEventKind, LegStats, Mode, Tick, Wire,
 };
 pub use watch::{Silence, Timeouts};
 
+use crate::codec::Tuning;
 use crate::dtmf::{DtmfReceiver, DtmfSender};
 use crate::jitter::{EarPull, Heard, Jitter, Stamp};
+use crate::noise::Comfort;
 use crate::playout::{PauseBy, Playout, Position, Tag};
 use crate::resample::Resampler;
 use crate::rtcp::{self, Report};
@@ -35,6 +37,11 @@ use watch::MediaWatch;
 const MAX_EVENTS: usize = 64;
 /// Playout inside the machine. The owner tops it up each tick from its own ring.
 pub const PLAYOUT_MS: u64 = 400;
+/// Rate of what is pushed into the playout, in which `samples_sent` counts, whatever the line's: who speaks need not know
+/// which codec was agreed on.
+pub const VOICE_RATE: Rate = Rate::Hz8000;
+/// The longest lost packet that a codec makes up: 60 ms at the highest rate.
+const MAX_RECOVERED: usize = 3 * crate::MAX_FRAME_LEN;
 
 /// The machine.
 pub struct Leg {
@@ -51,7 +58,11 @@ pub struct Leg {
     events: VecDeque<LegEvent>,
     now: Duration,
     caller: Frame,
+    comfort: Comfort,
     pcm: Box<[i16]>,
+    /// Samples of the last packet: the one that is lost next was probably as long.
+    packet_len: usize,
+    tuning: Tuning,
     fault: FaultSeam,
     stats: LegStats,
     delay_sum_ms: u64,
@@ -102,9 +113,9 @@ impl Leg {
             timeouts,
             reflex_armed,
         } = config;
-        let line = Line::new(&negotiated);
-        let rate = line.rate();
-        let playout = Playout::new(rate.samples(PLAYOUT_MS), wire.position);
+        let rate = negotiated.codec.rate;
+        let line = Line::new(&negotiated, rate);
+        let playout = Playout::new(VOICE_RATE.samples(PLAYOUT_MS), wire.position);
         Self {
             source: SourceLock::new(negotiated.remote),
             jitter: Jitter::new(rate, line.rtp_clock(), ears.is_some() || reflex_armed),
@@ -112,18 +123,15 @@ impl Leg {
             gate: Gate::default(),
             reflex: Reflex::new(reflex_armed),
             ears: Ears::new(rate, ears),
-            speaker: Speaker::new(
-                rate,
-                mode,
-                playout,
-                DtmfSender::new(line.ticks_per_frame()),
-                wire,
-            ),
+            speaker: Speaker::new(rate, mode, playout, digits_on(&line), wire),
             watch: MediaWatch::new(now, timeouts),
             sending: true,
             events: VecDeque::with_capacity(MAX_EVENTS),
             now,
             caller: Frame::silence(rate),
+            comfort: Comfort::default(),
+            packet_len: rate.frame_len(),
+            tuning: Tuning::default(),
             pcm: vec![0; rate.samples(crate::codec::MAX_PACKET_MS)].into(),
             fault: FaultSeam::default(),
             stats: LegStats::default(),
@@ -156,7 +164,10 @@ impl Leg {
     pub fn tick(&mut self, now: Duration) -> Tick<'_> {
         self.now = now;
         self.expire();
-        self.jitter.pull(now, &mut self.caller);
+        let pulled = self.jitter.pull(now, &mut self.caller);
+        if pulled.missing == self.caller.samples().len() {
+            self.comfort.fill(&mut self.caller);
+        }
         self.fault.strike(Fault::PanicInPlayout);
         let keys_before = self.speaker.is_sending_digits();
         let tick = self.speaker.tick();
@@ -219,11 +230,16 @@ impl Leg {
             Command::Renegotiate(negotiated) => self.renegotiate(&negotiated),
             Command::SetSending(sending) => self.set_sending(sending),
             Command::SetTimeouts(timeouts) => self.watch.set(now, timeouts),
+            Command::SetComplexity(complexity) => self.tune(Tuning {
+                complexity,
+                ..self.tuning
+            }),
             Command::Fault(fault) => self.fault.0 = Some(fault),
         }
     }
 
-    /// Rate of the sound on this line, in which `samples_sent` counts.
+    /// Rate of the sound on this line: of the caller's frames, of what the recorder gets. It stays for the leg's life, whatever
+    /// codec is agreed on later.
     pub const fn rate(&self) -> Rate {
         self.line.rate()
     }
@@ -293,17 +309,49 @@ impl Leg {
             PayloadKind::Event => self.on_event(stamp, packet.payload),
             PayloadKind::ComfortNoise => {
                 self.jitter.note(self.now, stamp);
+                self.comfort.hear(packet.payload);
             }
         }
     }
 
     fn on_audio(&mut self, index: usize, stamp: Stamp, payload: &[u8]) {
         self.fault.strike(Fault::PanicInDecode);
+        self.comfort.stop();
+        if self.line.spec().recovers {
+            return self.on_recovering_audio(index, stamp, payload);
+        }
+        self.decode(index, stamp, payload);
+    }
+
+    fn decode(&mut self, index: usize, stamp: Stamp, payload: &[u8]) {
         match self.line.decode(index, payload, &mut self.pcm) {
-            Ok(samples) => self
-                .jitter
-                .put(self.now, stamp, self.pcm.get(..samples).unwrap_or(&[])),
+            Ok(samples) => {
+                self.packet_len = samples;
+                let pcm = self.pcm.get(..samples).unwrap_or(&[]);
+                self.jitter.put(self.now, stamp, pcm);
+            }
             Err(_) => self.stats.malformed += 1,
+        }
+    }
+
+    /// A codec with a memory takes its packets in order: what was lost right before this one is made up first, and what was
+    /// made up is not decoded when it comes after all.
+    fn on_recovering_audio(&mut self, index: usize, stamp: Stamp, payload: &[u8]) {
+        let ahead = self.jitter.ahead(stamp);
+        if ahead.is_some_and(|ahead| ahead < 1) {
+            self.jitter.note(self.now, stamp);
+            return;
+        }
+        let mut lost = [0; MAX_RECOVERED];
+        let lost = lost.get_mut(..self.packet_len.min(MAX_RECOVERED));
+        let lost = lost.filter(|_| ahead.is_some_and(|ahead| ahead > 1));
+        let made_up = lost.and_then(|lost| {
+            let samples = self.line.recover(index, payload, lost)?;
+            lost.get(..samples)
+        });
+        self.decode(index, stamp, payload);
+        if let Some(made_up) = made_up {
+            self.jitter.put_before(stamp, made_up);
         }
     }
 
@@ -421,29 +469,31 @@ impl Leg {
         self.speaker.mark();
     }
 
-    /// RFC 3264 §8: another codec, other types, another address.
+    /// RFC 3264 §8: another codec, other types, another address. The leg keeps its rate; a codec of another one is bent to it.
     fn renegotiate(&mut self, negotiated: &Negotiated) {
-        let line = Line::new(negotiated);
-        if line.rate() != self.line.rate() || line.rtp_clock() != self.line.rtp_clock() {
+        let line = Line::new(negotiated, self.line.rate());
+        if line.rtp_clock() != self.line.rtp_clock() {
             self.rebuild(&line);
         }
+        if line.event_ticks_per_frame() != self.line.event_ticks_per_frame() {
+            self.speaker.set_digits(digits_on(&line));
+        }
         self.line = line;
+        self.line.tune(self.tuning);
         self.source.renegotiate(negotiated.remote);
         self.speaker.mark();
     }
 
-    /// A codec of another rate: what is buffered at the old one is given up.
+    /// Another RTP clock: what is buffered on the old one is given up.
     fn rebuild(&mut self, line: &Line) {
-        let rate = line.rate();
-        self.jitter = Jitter::new(
-            rate,
-            line.rtp_clock(),
-            self.ears.wanted.is_some() || self.reflex.is_armed(),
-        );
-        self.ears = Ears::new(rate, self.ears.wanted);
-        self.caller = Frame::silence(rate);
-        self.pcm = vec![0; rate.samples(crate::codec::MAX_PACKET_MS)].into();
-        self.speaker.rebuild(rate, line.ticks_per_frame());
+        let tapped = self.ears.wanted.is_some() || self.reflex.is_armed();
+        self.jitter = Jitter::new(line.rate(), line.rtp_clock(), tapped);
+        self.speaker.set_digits(digits_on(line));
+    }
+
+    fn tune(&mut self, tuning: Tuning) {
+        self.tuning = tuning;
+        self.line.tune(tuning);
     }
 
     fn tell(&mut self, kind: LegEventKind) {
@@ -457,4 +507,8 @@ impl Leg {
             kind,
         });
     }
+}
+
+fn digits_on(line: &Line) -> DtmfSender {
+    DtmfSender::new(line.ticks_per_frame(), line.event_ticks_per_frame())
 }

@@ -19,6 +19,7 @@ pub mod frame;
 pub mod jitter;
 pub mod leg;
 pub mod mix;
+pub mod noise;
 pub mod playout;
 pub mod recording;
 pub mod resample;
@@ -31,4 +32,4 @@ pub mod vad;
 
 pub use error::Error;
 pub use frame::{FRAME, FRAME_MS, Frame, MAX_FRAME_LEN, Rate};
-pub use leg::Leg;
+pub use leg::{Leg, VOICE_RATE};

@@ -10,7 +10,7 @@ use call_core::{
 use media_core::{
     codec,
     frame::Rate,
-    leg::{Command, LegConfig, LegEvent, LegEventKind, Mode, Negotiated},
+    leg::{Command, EventFormat, LegConfig, LegEvent, LegEventKind, Mode, Negotiated},
     srtp::{Keys, Suite},
     tone::Tone,
 };
@@ -171,9 +171,15 @@ pub(crate) fn negotiated(agreed: &AgreedMedia) -> Option<Negotiated> {
     Some(Negotiated {
         codec: codec::by_name(&agreed.codec.name)?,
         payload_type: agreed.codec.send_payload_type,
+        receive_payload_type: agreed.codec.receive_payload_type,
+        fmtp: agreed.codec.fmtp.clone(),
         also_receive: Vec::new(),
-        telephone_event: agreed.telephone_event.as_ref().map(|e| e.send_payload_type),
-        comfort_noise: None,
+        telephone_event: agreed.telephone_event.map(|event| EventFormat {
+            send: event.send_payload_type,
+            receive: event.receive_payload_type,
+            clock_hz: event.clock_rate_hz,
+        }),
+        comfort_noise: agreed.comfort_noise,
         srtp: match &agreed.srtp {
             Some(srtp) => Some(keys(srtp)?),
             None => None,

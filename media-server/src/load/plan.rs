@@ -160,7 +160,7 @@ impl Plan {
     pub fn codec(&self) -> anyhow::Result<&'static CodecSpec> {
         let name = &self.call.codec;
         match codec::by_name(name) {
-            Some(spec) if spec.static_pt.is_some() => Ok(spec),
+            Some(spec) if spec.rate.hz() == spec.rtp_clock && spec.rtp_clock == 8_000 => Ok(spec),
             _ => bail!("call.codec: '{name}' is neither PCMU nor PCMA"),
         }
     }

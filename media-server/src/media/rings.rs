@@ -6,7 +6,7 @@ use super::{BRIDGE_RING, COMMAND_RING, EAR_RING_MS, EVENT_RING, MediaError, VOIC
 use media_core::leg::{Command, EarFrame, LegEvent, Mode};
 use media_core::playout::{Position, Tag};
 use media_core::srtp::{Keys, Srtp};
-use media_core::{FRAME_MS, Frame, Rate};
+use media_core::{FRAME_MS, Frame, Rate, VOICE_RATE};
 use rtrb::{Consumer, Producer, RingBuffer};
 use std::sync::Arc;
 use std::sync::atomic::Ordering;
@@ -102,7 +102,7 @@ pub(super) fn rings(
     tap: Option<Box<Tap>>,
 ) -> (LegRings, ThreadEnds) {
     let (order_in, orders) = RingBuffer::new(COMMAND_RING);
-    let (voice_in, voice) = RingBuffer::new(rate.samples(VOICE_RING_MS) / CHUNK);
+    let (voice_in, voice) = RingBuffer::new(VOICE_RATE.samples(VOICE_RING_MS) / CHUNK);
     let (ears, ear_out) = RingBuffer::new((EAR_RING_MS / FRAME_MS) as usize);
     let (events, event_out) = RingBuffer::new(EVENT_RING);
     let dropped = Arc::clone(shared);
@@ -120,7 +120,6 @@ pub(super) fn rings(
         },
         voice: VoiceSender {
             ring: voice_in,
-            rate,
             refused: 0,
         },
         ears: EarReceiver {
@@ -224,17 +223,16 @@ impl LegEvents {
     }
 }
 
-/// Speech into one leg's playout, at the line rate.
+/// Speech into one leg's playout, at [`VOICE_RATE`] whatever the line's.
 pub struct VoiceSender {
     ring: Producer<VoiceChunk>,
-    rate: Rate,
     refused: u64,
 }
 
 impl VoiceSender {
-    /// The line rate: what is pushed must be at it.
+    /// What is pushed must be at this rate.
     pub const fn rate(&self) -> Rate {
-        self.rate
+        VOICE_RATE
     }
 
     /// Samples that can be pushed in full chunks of 160.

@@ -5,7 +5,7 @@ use super::panics;
 use super::rings::{CHUNK, Order, SeatEvent, ThreadEnds};
 use super::shared::Shared;
 use media_core::leg::{Command, Leg, LegStats, Mode};
-use media_core::{FRAME, FRAME_MS, Frame};
+use media_core::{FRAME, FRAME_MS, Frame, VOICE_RATE};
 use std::io::ErrorKind;
 use std::net::{SocketAddr, UdpSocket};
 use std::panic::{AssertUnwindSafe, catch_unwind};
@@ -210,7 +210,7 @@ impl Seated {
     }
 
     fn top_up(&mut self) {
-        let enough = TOP_UP_FRAMES * self.leg.rate().frame_len();
+        let enough = TOP_UP_FRAMES * VOICE_RATE.frame_len();
         let playout = self.leg.playout();
         while playout.buffered() < enough && playout.room() >= CHUNK {
             let Ok(chunk) = self.ends.voice.pop() else {

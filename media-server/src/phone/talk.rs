@@ -4,7 +4,6 @@ use std::{net::SocketAddr, process::ExitCode, sync::Arc, time::Duration};
 
 use anyhow::{Context, bail};
 use media_core::{
-    codec,
     dtmf::Digits,
     frame::Rate,
     leg::{Command, LegConfig, LegEventKind, Mode, Timeouts},
@@ -13,9 +12,7 @@ use media_core::{
 use serde_json::{Value, json};
 use sip_core::{
     dialog::{DialogConfig, DialogEvent, DialogInput, EndCause, Ended, EndedBy, OutboundCall},
-    offer_answer::{
-        AgreedMedia, CodecCapability, MediaAddress, MediaPolicy, Negotiation, SrtpPolicy,
-    },
+    offer_answer::{AgreedMedia, MediaAddress, MediaPolicy, Negotiation, SrtpPolicy},
     value::{NameAddr, Uri},
 };
 use tokio::{
@@ -40,6 +37,7 @@ use crate::{
         EarReceiver, LegControl, LegEvents, LegSeat, Media, MediaConfig, RecordingSpec, SeatEvent,
         SeatOptions, WireSeed,
     },
+    profile::capability,
 };
 
 /// How often the script is asked and the ring topped up.
@@ -517,16 +515,10 @@ fn outbound(
 fn config(args: &Args, local: SocketAddr) -> anyhow::Result<DialogConfig> {
     let mut codecs = Vec::new();
     for name in &args.codecs {
-        let Some(spec) = codec::by_name(name) else {
+        let Some(codec) = capability(name) else {
             bail!("there is no codec '{name}'");
         };
-        codecs.push(CodecCapability {
-            name: spec.name.into(),
-            payload_type: spec.static_pt.unwrap_or(96),
-            clock_rate_hz: spec.rtp_clock,
-            channels: 1,
-            fmtp: None,
-        });
+        codecs.push(codec);
     }
     let media = MediaPolicy {
         codecs,

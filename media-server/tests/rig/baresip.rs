@@ -52,6 +52,8 @@ pub struct Manner {
     pub says: Vec<i16>,
     /// Further lines of its configuration, for TLS.
     pub config: String,
+    /// Rate of its sound source: its own way from 8 kHz to another rate muffles speech.
+    pub rate_hz: u32,
     /// How long it lives.
     pub seconds: u32,
 }
@@ -65,6 +67,7 @@ impl Default for Manner {
             modules: &[],
             says: Vec::new(),
             config: String::new(),
+            rate_hz: 8_000,
             seconds: 8,
         }
     }
@@ -131,13 +134,13 @@ impl Running {
 
 /// No sound device: a file speaks, a bridge to nowhere listens, and sndfile keeps the sound.
 fn write_config(path: &Path, port: u16, manner: &Manner, account: &str) {
-    let at = path.display();
+    let (at, rate) = (path.display(), manner.rate_hz);
     let more = manner.modules.iter();
     let more: String = more.map(|name| format!("module {name}.so\n")).collect();
     let config = format!(
         "poll_method epoll\nsip_listen 127.0.0.1:{port}\ncall_max_calls 1\n\
          audio_source aufile,{at}/says.wav\naudio_player aubridge,nowhere\naudio_alert aubridge,nowhere\n\
-         ausrc_srate 8000\nauplay_srate 8000\nausrc_channels 1\nauplay_channels 1\n\
+         ausrc_srate {rate}\nauplay_srate 8000\nausrc_channels 1\nauplay_channels 1\n\
          module_path {MODULES}\nmodule g711.so\nmodule aufile.so\nmodule aubridge.so\nmodule sndfile.so\n{more}\
          module_app account.so\nmodule_app menu.so\nsnd_path {at}/heard\n{}",
         manner.config
@@ -150,21 +153,24 @@ fn write_config(path: &Path, port: u16, manner: &Manner, account: &str) {
     );
     std::fs::write(path.join("accounts"), account).unwrap();
     std::fs::write(path.join("contacts"), "").unwrap();
-    std::fs::write(path.join("says.wav"), wav(&manner.says)).unwrap();
+    std::fs::write(path.join("says.wav"), wav(&manner.says, rate)).unwrap();
 }
 
-/// A WAV file of a minute: 8 kHz, mono, 16 bit, the sound again and again.
-fn wav(says: &[i16]) -> Vec<u8> {
-    let bytes = 60 * 16_000;
+/// A WAV file of a minute: mono, 16 bit, the sound (8 kHz) again and again.
+fn wav(says: &[i16], rate_hz: u32) -> Vec<u8> {
+    let mut resampler = media_core::resample::Resampler::new(8_000, rate_hz).unwrap();
+    let mut sound = Vec::new();
+    resampler.push(says, &mut sound);
+    let bytes = 60 * 2 * rate_hz as usize;
     let mut wav = b"RIFF".to_vec();
     wav.extend((36 + bytes as u32).to_le_bytes());
     wav.extend(b"WAVEfmt \x10\0\0\0\x01\0\x01\0");
-    wav.extend(8_000_u32.to_le_bytes());
-    wav.extend(16_000_u32.to_le_bytes());
+    wav.extend(rate_hz.to_le_bytes());
+    wav.extend((2 * rate_hz).to_le_bytes());
     wav.extend(b"\x02\0\x10\0data");
     wav.extend((bytes as u32).to_le_bytes());
     let whole = wav.len() + bytes;
-    let sound = says.iter().cycle().take(bytes / 2);
+    let sound = sound.iter().cycle().take(bytes / 2);
     wav.extend(sound.flat_map(|sample| sample.to_le_bytes()));
     wav.resize(whole, 0);
     wav

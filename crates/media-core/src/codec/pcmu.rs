@@ -7,8 +7,13 @@ use crate::{Error, Rate};
 pub static SPEC: CodecSpec = CodecSpec {
     name: "PCMU",
     static_pt: Some(0),
+    offered_pt: 0,
     rtp_clock: 8_000,
     rate: Rate::Hz8000,
+    channels: 1,
+    fmtp: None,
+    impairment: super::Impairment::G711,
+    recovers: false,
     make: || Box::new(Pcmu),
 };
 

@@ -52,6 +52,13 @@ impl SeqTracker {
         }
     }
 
+    /// How far this number lies ahead of the newest one: 1 for the next, 0 and less for what is old. None where that says
+    /// nothing: before the first packet, and far from everything.
+    pub fn ahead(&self, seq: u16) -> Option<i32> {
+        let ahead = seq_distance(seq, self.newest);
+        (self.started && (-MAX_MISORDER..MAX_DROPOUT).contains(&ahead)).then_some(ahead)
+    }
+
     /// Starts over with the next packet; what was lost so far stays counted.
     pub fn forget(&mut self) {
         self.settled_lost = self.lost();

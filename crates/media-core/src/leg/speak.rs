@@ -19,6 +19,8 @@ pub(super) struct Speaker {
     digits: DtmfSender,
     bridge: Option<Frame>,
     bridge_resampler: Option<Resampler>,
+    /// What we say comes at the voice's rate: this brings it to a wideband line's.
+    lift: Option<Resampler>,
     wire: Wire,
     marker: bool,
     frame: Frame,
@@ -42,6 +44,9 @@ impl Speaker {
             digits,
             bridge: None,
             bridge_resampler: None,
+            lift: (rate != super::VOICE_RATE)
+                .then(|| Resampler::new(super::VOICE_RATE.hz(), rate.hz()).ok())
+                .flatten(),
             wire,
             marker: true,
             frame: Frame::silence(rate),
@@ -112,13 +117,9 @@ impl Speaker {
             .wrapping_add((ticks as u32).wrapping_mul(ticks_per_frame));
     }
 
-    pub(super) fn rebuild(&mut self, rate: Rate, ticks_per_frame: u32) {
-        self.rate = rate;
-        self.frame = Frame::silence(rate);
-        self.digits = DtmfSender::new(ticks_per_frame);
-        let position = self.playout.position();
-        self.playout = Playout::new(rate.samples(super::PLAYOUT_MS), position);
-        self.bridge_resampler = None;
+    /// Another clock: keys that wait are told on it.
+    pub(super) fn set_digits(&mut self, digits: DtmfSender) {
+        self.digits = digits;
     }
 
     /// One tick: sound, or a key in its place.
@@ -155,9 +156,7 @@ impl Speaker {
 
     fn write_sound(&mut self, caller: &Frame, line: &mut Line) {
         self.pick_frame(caller);
-        let len = line
-            .encode(self.frame.samples(), &mut self.payload)
-            .unwrap_or(0);
+        let len = line.encode(&self.frame, &mut self.payload).unwrap_or(0);
         let marker = std::mem::take(&mut self.marker);
         self.write(line.payload_type(), marker, self.wire.timestamp, len, None);
     }
@@ -188,17 +187,25 @@ impl Speaker {
     fn pick_frame(&mut self, caller: &Frame) {
         match &mut self.mode {
             Mode::Mute => self.frame.samples_mut().fill(0),
-            Mode::Agent => {
-                self.playout.pull(self.frame.samples_mut());
-            }
+            Mode::Agent => self.pick_voice(),
             Mode::Echo => self.frame = *caller,
             Mode::Tone(tone) => self.frame = tone.next_frame(self.rate),
             Mode::Bridge => self.pick_bridge(),
         }
     }
 
+    fn pick_voice(&mut self) {
+        let Some(lift) = &mut self.lift else {
+            self.playout.pull(self.frame.samples_mut());
+            return;
+        };
+        let mut voice = Frame::silence(super::VOICE_RATE);
+        self.playout.pull(voice.samples_mut());
+        self.frame = lift.frame(&voice);
+    }
+
     fn pick_bridge(&mut self) {
-        self.playout.pull(self.frame.samples_mut());
+        self.pick_voice();
         if let Some(peer) = self.bridge.take() {
             mix(&mut self.frame, &peer);
         }

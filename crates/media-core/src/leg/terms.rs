@@ -80,6 +80,8 @@ pub enum Command {
     SetSending(bool),
     /// Other limits for missing RTP.
     SetTimeouts(Timeouts),
+    /// How much work the encoder may put into a packet, 0–10.
+    SetComplexity(u8),
     /// Panic at the next such step (tests of supervision).
     Fault(Fault),
 }

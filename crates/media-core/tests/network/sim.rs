@@ -2,7 +2,9 @@
 
 #![allow(dead_code, reason = "each test binary uses its own part of it")]
 
-use media_core::leg::{Leg, LegConfig, LegEventKind, LegStats, Mode, Negotiated, Timeouts, Wire};
+use media_core::leg::{
+    EventFormat, Leg, LegConfig, LegEventKind, LegStats, Mode, Negotiated, Timeouts, Wire,
+};
 use media_core::rtp::{self, Packet};
 use media_core::{FRAME, Rate, codec};
 use std::collections::BTreeMap;
@@ -18,8 +20,10 @@ pub fn config() -> LegConfig {
         negotiated: Negotiated {
             codec: &codec::pcmu::SPEC,
             payload_type: 0,
+            receive_payload_type: 0,
+            fmtp: None,
             also_receive: vec![(8, &codec::pcma::SPEC)],
-            telephone_event: Some(101),
+            telephone_event: Some(EventFormat::both(101)),
             comfort_noise: Some(13),
             srtp: None,
             remote: Some(far_end()),

@@ -260,6 +260,8 @@ impl World {
         let negotiated = Negotiated {
             codec: &codec::pcmu::SPEC,
             payload_type: 0,
+            receive_payload_type: 0,
+            fmtp: None,
             also_receive: Vec::new(),
             telephone_event: None,
             comfort_noise: None,

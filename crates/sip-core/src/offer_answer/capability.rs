@@ -234,6 +234,9 @@ pub struct AgreedMedia {
     pub codec: AgreedCodec,
     /// Digits as events, when agreed.
     pub telephone_event: Option<AgreedEvent>,
+    /// The payload type of comfort noise (RFC 3389), when the far side offers it on the codec's clock. We take it; we send none.
+    #[serde(default)]
+    pub comfort_noise: Option<u8>,
     /// What *we* do.
     pub direction: Direction,
     /// The far side holds us: by sendonly, inactive or a null address.

@@ -11,6 +11,9 @@ use super::crypto::{self, SrtpPolicy};
 use crate::sdp::{Media, Sdp};
 
 const EVENT: &str = "telephone-event";
+const NOISE: &str = "CN";
+/// RFC 3551 §6: comfort noise on the clock of telephones needs no rtpmap.
+const STATIC_NOISE: u8 = 13;
 
 /// A format of the far side's audio line.
 #[derive(Clone, Debug)]
@@ -103,14 +106,13 @@ pub(super) fn agree(
                 events: EventSet::of(found.fmtp.as_deref()).within(EventSet::OURS),
             })
         });
-    Ok(with_transport(
-        sdp,
-        media,
-        policy,
-        wish,
-        codec,
-        telephone_event,
-    ))
+    let noise = |format: &&Format| {
+        format.name.eq_ignore_ascii_case(NOISE) && format.clock_rate_hz == codec.clock_rate_hz
+    };
+    let comfort_noise = formats.iter().find(noise).map(|found| found.payload_type);
+    let mut agreed = with_transport(sdp, media, policy, wish, codec, telephone_event);
+    agreed.comfort_noise = comfort_noise.filter(|_| ours.is_none());
+    Ok(agreed)
 }
 
 fn with_transport(
@@ -137,6 +139,7 @@ fn with_transport(
         remote_port: media.port,
         codec,
         telephone_event,
+        comfort_noise: None,
         direction,
         on_hold: is_null || !offered.receives(),
         ptime_ms: ptime_of(media, policy.ptime_ms),
@@ -198,6 +201,13 @@ fn formats_of(media: &Media, codecs: &[CodecCapability]) -> Vec<Format> {
                     clock_rate_hz,
                     channels,
                     fmtp,
+                }),
+                None if payload_type == STATIC_NOISE => Some(Format {
+                    payload_type,
+                    name: NOISE.into(),
+                    clock_rate_hz: 8_000,
+                    channels: 1,
+                    fmtp: None,
                 }),
                 None => codecs
                     .iter()
@@ -325,5 +335,16 @@ pub(super) fn event_capability(
         clock_rate_hz,
         channels: 1,
         fmtp: Some(events.to_string()),
+    }
+}
+
+/// Comfort noise as a capability.
+pub(super) fn noise_capability(payload_type: u8, clock_rate_hz: u32) -> CodecCapability {
+    CodecCapability {
+        name: NOISE.into(),
+        payload_type,
+        clock_rate_hz,
+        channels: 1,
+        fmtp: None,
     }
 }

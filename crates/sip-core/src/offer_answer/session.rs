@@ -6,7 +6,9 @@ use serde::{Deserialize, Serialize};
 use super::OfferAnswerError;
 use super::capability::{AgreedMedia, CodecCapability, Direction, MediaAddress, MediaPolicy};
 use super::crypto::{self, AgreedSrtp, CryptoLine, KeySource, SrtpPolicy};
-use super::negotiate::{agree, audio_line, event_capability, is_secure, offered_formats};
+use super::negotiate::{
+    agree, audio_line, event_capability, is_secure, noise_capability, offered_formats,
+};
 use crate::sdp::{Media, Sdp};
 
 /// Offer/answer for one dialog.
@@ -333,9 +335,14 @@ impl Session {
             let capability = event_capability(number, event.clock_rate_hz, event.events);
             (capability, number)
         });
+        let noise = agreed.comfort_noise.map(|number| {
+            let capability = noise_capability(number, codec.clock_rate_hz);
+            (capability, number)
+        });
         [(capability, codec.receive_payload_type)]
             .into_iter()
             .chain(event)
+            .chain(noise)
             .collect()
     }
 
