@@ -258,7 +258,7 @@ fn talk(spec: &'static CodecSpec, packet_ms: u64) -> (Vec<i16>, Vec<i16>) {
         leg.playout().push(Tag(1), &voice[at..at + 160]);
         let sent = leg.tick(now);
         assert_eq!(sent.agent.rate(), spec.rate);
-        peer.hear(&sent.packet.to_vec());
+        peer.hear(sent.packet);
     }
     assert_eq!(
         leg.position().samples_sent,

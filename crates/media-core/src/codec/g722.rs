@@ -165,17 +165,12 @@ impl Decoder {
 }
 
 /// §3.1: the quadrature mirror filter, 24 taps, both polyphase branches.
+#[derive(Default)]
 struct Qmf {
     delay: [i32; 24],
 }
 
 const QMF: [i32; 12] = [3, -11, 12, 32, -210, 951, 3_876, -805, 362, -156, 53, -11];
-
-impl Default for Qmf {
-    fn default() -> Self {
-        Self { delay: [0; 24] }
-    }
-}
 
 impl Qmf {
     /// Shifts two values in; what the taps of even and of odd number make of the line.
