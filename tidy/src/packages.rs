@@ -153,7 +153,7 @@ mod tests {
     fn a_home_that_lost_its_package_and_a_package_without_home_are_found() {
         assert_eq!(check(&[("media/src/rtp.rs", "")]), ["media/src/rtp.rs"]);
         let home = ("media/src/rtp.rs", "use rtp_rs::RtpReader;");
-        assert_eq!(check(&[home, ("d.rs", "use opus::Decoder;")]), ["d.rs"]);
+        assert_eq!(check(&[home, ("d.rs", "use earshot::Detector;")]), ["d.rs"]);
     }
 
     #[test]
