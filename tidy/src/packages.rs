@@ -13,7 +13,7 @@ use crate::{
 pub const HOMES: &[(&str, &str)] = &[
     ("rtc_sdp", "crates/sip-core/src/sdp.rs"),
     ("rtp_rs", "crates/media-core/src/rtp.rs"),
-    ("opus", "crates/media-core/src/codec/opus.rs"),
+    ("opus", "crates/media-core/src/codec/libopus.rs"),
     ("rtc_srtp", "crates/media-core/src/srtp.rs"),
     ("rtc_rtp", "crates/media-core/src/srtp.rs"),
     ("rubato", "crates/media-core/src/resample.rs"),

@@ -2,7 +2,7 @@
 
 pub mod g722;
 pub mod l16;
-pub mod opus;
+pub mod libopus;
 pub mod pcma;
 pub mod pcmu;
 
@@ -65,7 +65,7 @@ pub static ALL: &[&CodecSpec] = &[
     &pcmu::SPEC,
     &pcma::SPEC,
     &g722::SPEC,
-    &opus::SPEC,
+    &libopus::SPEC,
     &l16::SPEC,
 ];
 

@@ -5,11 +5,13 @@
 //! behind by a frame or more → a pitch period is removed; ahead → one is inserted, or the head waits at once. Drift between
 //! the two clocks is absorbed here and nowhere else.
 
+mod counters;
 mod delay;
 mod ears;
 mod seq;
 mod store;
 
+pub use counters::JitterCounters;
 pub use delay::DelayEstimator;
 pub use ears::Heard;
 pub use seq::{SeqTracker, SeqVerdict};
@@ -43,37 +45,6 @@ pub struct Stamp {
     pub seq: u16,
     /// RTP timestamp.
     pub timestamp: u32,
-}
-
-/// Totals since the leg began.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
-pub struct JitterCounters {
-    /// Packets accepted once each, late ones included.
-    pub received: u64,
-    /// Sequence numbers that never came.
-    pub lost: u64,
-    /// Packets whose turn was over when they came.
-    pub late: u64,
-    /// Packets that came twice.
-    pub duplicate: u64,
-    /// Packets that came after a younger one.
-    pub reordered: u64,
-    /// Ticks in which missing sound was made up.
-    pub concealed: u64,
-    /// Lost packets that the codec made up from the next one.
-    pub recovered: u64,
-    /// Ticks of silence because nothing was there.
-    pub filled: u64,
-    /// Times the head skipped because more than the cap was waiting.
-    pub overflow: u64,
-    /// Times a stream was placed anew (SSRC change, ≥ 25 lost, timestamp jump).
-    pub resync: u64,
-    /// Ticks that were shortened by a pitch period.
-    pub accelerated: u64,
-    /// Ticks that were lengthened or inserted.
-    pub expanded: u64,
-    /// Packets of no known place (lone outliers, stragglers of an old source).
-    pub stray: u64,
 }
 
 /// What one tick read.
@@ -224,8 +195,8 @@ impl Jitter {
 
     /// How far a packet lies ahead of the newest one of its stream: see [`SeqTracker::ahead`].
     pub fn ahead(&self, stamp: Stamp) -> Option<i32> {
-        let known = self.mapping.is_some_and(|m| m.ssrc == stamp.ssrc);
-        self.seq.ahead(stamp.seq).filter(|_| known)
+        let _known = self.mapping.filter(|m| m.ssrc == stamp.ssrc)?;
+        self.seq.ahead(stamp.seq)
     }
 
     /// Sound of the packet lost right before this one, which was put already. What comes too late for everybody is dropped.
@@ -233,11 +204,9 @@ impl Jitter {
         let Some(mapping) = self.mapping.filter(|m| m.ssrc == stamp.ssrc) else {
             return;
         };
-        let ticks = timestamp_distance(stamp.timestamp, mapping.timestamp);
-        let end = mapping.position + ticks * self.hz() / self.rtp_clock;
-        let position = end - pcm.len() as i64;
+        let position = self.mapped(&mapping, stamp) - pcm.len() as i64;
         let ears = self.ears.as_ref().and_then(EarCursor::position);
-        let needed = [self.head.position(), ears].into_iter().flatten().min();
+        let needed = self.head.position().into_iter().chain(ears).min();
         if needed.is_some_and(|from| position >= from) {
             self.store.insert(position, pcm);
             self.counters.recovered += 1;
@@ -341,10 +310,7 @@ impl Jitter {
             SeqVerdict::Next { missing } => missing >= RESYNC_LOST,
             SeqVerdict::Reordered | SeqVerdict::Duplicate | SeqVerdict::Stray => false,
         };
-        let mapped = known.map(|m| {
-            m.position
-                + timestamp_distance(stamp.timestamp, m.timestamp) * self.hz() / self.rtp_clock
-        });
+        let mapped = known.map(|m| self.mapped(&m, stamp));
         match mapped {
             Some(position) if !torn && self.is_plausible(now, position) => {
                 self.advance_mapping(stamp, position);
@@ -352,6 +318,11 @@ impl Jitter {
             }
             Some(_) | None => self.place_anew(now, stamp),
         }
+    }
+
+    fn mapped(&self, mapping: &Mapping, stamp: Stamp) -> i64 {
+        let ticks = timestamp_distance(stamp.timestamp, mapping.timestamp);
+        mapping.position + ticks * self.hz() / self.rtp_clock
     }
 
     fn is_plausible(&self, now: i64, position: i64) -> bool {

@@ -1,6 +1,6 @@
 //! Every row of the codec table, and a leg on each: what is said comes out, at any packet length, whatever the rates.
 
-use media_core::codec::{self, Codec, CodecSpec, Tuning, opus::Opus};
+use media_core::codec::{self, Codec, CodecSpec, Tuning, libopus::Opus};
 use media_core::leg::{Command, EventFormat, Leg, LegConfig, Mode, Negotiated, Timeouts, Wire};
 use media_core::playout::Tag;
 use media_core::rtp::{self, Packet};
@@ -314,7 +314,7 @@ fn keys_are_told_on_the_codecs_clock() {
 /// Some peers offer events at 8 kHz only, whatever the codec's clock.
 #[test]
 fn keys_agreed_on_another_clock_last_as_long() {
-    let spec = &codec::opus::SPEC;
+    let spec = &codec::libopus::SPEC;
     let mut config = negotiated(spec);
     config.telephone_event = Some(EventFormat::both(101));
     let mut leg = leg(spec, Mode::Mute);
@@ -331,7 +331,7 @@ fn keys_agreed_on_another_clock_last_as_long() {
 /// Opus sends the last packet once more in the next when the line loses some: what was lost is heard.
 #[test]
 fn what_opus_lost_is_made_up_from_the_next_packet() {
-    let spec = &codec::opus::SPEC;
+    let spec = &codec::libopus::SPEC;
     let run = |fec: bool| {
         let (mut leg, mut peer) = (leg(spec, Mode::Mute), Peer::new(spec));
         let loss_percent = if fec { 20 } else { 0 };
@@ -366,9 +366,9 @@ fn what_opus_lost_is_made_up_from_the_next_packet() {
 #[test]
 fn a_leg_keeps_its_rate_when_another_codec_is_agreed_on() {
     let pairs = [
-        (&codec::pcmu::SPEC, &codec::opus::SPEC),
+        (&codec::pcmu::SPEC, &codec::libopus::SPEC),
         (&codec::g722::SPEC, &codec::pcma::SPEC),
-        (&codec::opus::SPEC, &codec::pcmu::SPEC),
+        (&codec::libopus::SPEC, &codec::pcmu::SPEC),
         (&codec::pcmu::SPEC, &codec::g722::SPEC),
     ];
     for (first, second) in pairs {
