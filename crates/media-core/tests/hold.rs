@@ -19,6 +19,8 @@ fn leg() -> Leg {
         negotiated: Negotiated {
             codec: codec::by_name("PCMU").expect("G.711"),
             payload_type: 0,
+            receive_payload_type: 0,
+            fmtp: None,
             also_receive: Vec::new(),
             telephone_event: None,
             comfort_noise: None,
