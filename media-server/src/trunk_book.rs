@@ -51,7 +51,7 @@ impl TrunkBook {
     pub fn rebuild(&self, settings: &settings::Settings, snapshot: &Snapshot, seal: &NodeSeal) {
         let directory = Directory::of(settings, snapshot, seal);
         for line in &directory.lines {
-            self.gate(&line.name).set(line.pace());
+            self.gate(&line.name).set(&line.pace());
         }
         self.current.store(Arc::new(directory));
     }

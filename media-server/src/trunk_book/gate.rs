@@ -49,10 +49,10 @@ fn pacer(pace: &Pace) -> Pacer {
 
 impl Gate {
     /// These limits hold from now on; unchanged ones keep their line of waiting calls.
-    pub(super) fn set(&self, pace: Pace) {
+    pub(super) fn set(&self, pace: &Pace) {
         let mut limits = self.limits.lock().unwrap_or_else(PoisonError::into_inner);
-        if limits.0 != pace {
-            *limits = (pace.clone(), pacer(&pace));
+        if limits.0 != *pace {
+            *limits = (pace.clone(), pacer(pace));
         }
     }
 
@@ -87,7 +87,7 @@ mod tests {
     #[test]
     fn a_trunk_takes_its_calls_and_no_more_until_one_ends() {
         let gate = Arc::new(Gate::default());
-        gate.set(Pace {
+        gate.set(&Pace {
             calls: 2,
             ..Pace::default()
         });
@@ -109,10 +109,10 @@ mod tests {
             cps: 1,
             ..Pace::default()
         };
-        gate.set(pace.clone());
+        gate.set(&pace);
         let at = |gate: &Arc<Gate>| gate.clone().take(Duration::ZERO).map(|turn| turn.at);
         assert_eq!(at(&gate).ok(), Some(Duration::ZERO));
-        gate.set(pace);
+        gate.set(&pace);
         assert_eq!(at(&gate).ok(), Some(Duration::from_secs(1)));
     }
 }
