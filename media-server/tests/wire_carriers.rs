@@ -240,6 +240,157 @@ fn identity(name: Option<&str>, hidden: bool, by: Option<(&str, &str)>) -> Optio
     Some(identity)
 }
 
+/// Told apart by account, by host, by national numbers.
+fn from_america(server: SocketAddr) -> Vec<(Invite, Expected)> {
+    let twilio = Invite::new(
+        "twilio",
+        &format!("sip:+15550100002@{server}"),
+        "\"+15550100001\" <sip:+15550100001@carrier.pstn.example;user=phone>",
+        "Diversion: <sip:+15550100009@twilio.example>;reason=unconditional\r\nP-Asserted-Identity: <sip:+15550100001@192.0.2.1>\r\n\
+         X-Twilio-AccountSid: AC00000000000000000000000000000001\r\nX-Twilio-CallSid: CA00000000000000000000000000000001\r\n\
+         X-Twilio-VerStat: TN-Validation-Passed-A\r\n",
+    );
+    let twilio = (
+        twilio,
+        Expected {
+            to: "+15550100002",
+            from: "+15550100001",
+            identity: identity(None, false, Some(("+15550100009", "unconditional"))),
+        },
+    );
+
+    let telnyx = Invite::new(
+        "telnyx",
+        "sip:15550100002@telnyx.example.com",
+        "\"Ann Example\" <sip:15550100001@192.0.2.1>",
+        "X-call_leg_id: 00000000-0000-0000-0000-000000000001\r\nX-call_session_id: 00000000-0000-0000-0000-000000000002\r\n",
+    );
+    let telnyx = (
+        telnyx,
+        Expected {
+            to: "+15550100002",
+            from: "+15550100001",
+            identity: identity(Some("Ann Example"), false, None),
+        },
+    );
+
+    let voipms = Invite::new(
+        "voipms",
+        "sip:5550100002@voipms.example.com",
+        "\"5550100001\" <sip:5550100001@voipms.invalid>",
+        "Remote-Party-ID: \"BOB EXAMPLE\" <sip:5550100001@192.0.2.2>;party=calling;privacy=off;screen=no\r\n",
+    );
+    let voipms = (
+        voipms,
+        Expected {
+            to: "+15550100002",
+            from: "+15550100001",
+            identity: identity(Some("BOB EXAMPLE"), false, None),
+        },
+    );
+
+    vec![twilio, telnyx, voipms]
+}
+
+/// Told apart by the host that they name.
+fn by_host() -> Vec<(Invite, Expected)> {
+    let vonage = Invite::new(
+        "vonage",
+        "sip:15550100002@vonage.example.com;user=phone",
+        "<sip:15550100001@sip-us.vonage.invalid>",
+        "",
+    );
+    let vonage = (
+        vonage,
+        Expected {
+            to: "+15550100002",
+            from: "+15550100001",
+            identity: None,
+        },
+    );
+
+    let flowroute = Invite::new(
+        "flowroute",
+        "sip:15550100002@flowroute.example.com",
+        "<sip:+15550100003@192.0.2.3>",
+        "P-Asserted-Identity: \"FLOW\" <sip:+15550100001@192.0.2.3>\r\n",
+    );
+    let flowroute = (
+        flowroute,
+        Expected {
+            to: "+15550100002",
+            from: "+15550100001",
+            identity: identity(Some("FLOW"), false, None),
+        },
+    );
+
+    let signalwire = Invite::new(
+        "signalwire",
+        "sip:+15550100002@signalwire.example.com",
+        "\"Anonymous\" <sip:anonymous@anonymous.invalid>",
+        "P-Asserted-Identity: <tel:+1-555-010-0001>\r\nPrivacy: id\r\n",
+    );
+    let signalwire = (
+        signalwire,
+        Expected {
+            to: "+15550100002",
+            from: "+15550100001",
+            identity: identity(None, true, None),
+        },
+    );
+
+    vec![vonage, flowroute, signalwire]
+}
+
+/// Forwarded, and with everything that makes a request long.
+fn from_far() -> Vec<(Invite, Expected)> {
+    let bandwidth = Invite::new(
+        "bandwidth",
+        "sip:+15550100002@bandwidth.example.com",
+        "<sip:+15550100001;npdi@192.0.2.4>",
+        "P-Asserted-Identity: <sip:+15550100001;oli=0@192.0.2.4>\r\nHistory-Info: <sip:+15550100008@192.0.2.4;cause=486>;index=1, \
+         <sip:+15550100002@192.0.2.4>;index=1.1\r\n",
+    );
+    let bandwidth = (
+        bandwidth,
+        Expected {
+            to: "+15550100002",
+            from: "+15550100001",
+            identity: identity(None, false, Some(("+15550100008", "486"))),
+        },
+    );
+
+    let mut whatsapp = Invite::new(
+        "whatsapp",
+        "sip:+15550100002@whatsapp.example.com;transport=tls",
+        "<sip:+15550100001@wa.meta.invalid>",
+        "Record-Route: <sip:edge1.meta.invalid:5061;transport=tls;lr>, <sip:edge2.meta.invalid:8061;lr>\r\n\
+         Record-Route: <sip:edge3.meta.invalid:9061;lr>\r\nRecord-Route: <sip:127.0.0.1:1;lr>\r\n",
+    );
+    whatsapp.headers = whatsapp
+        .headers
+        .replace("127.0.0.1:1;lr", "edge4.meta.invalid:7061;lr");
+    whatsapp.call_id = format!(
+        "outgoing:wacid.{}{}",
+        "HBgMNTU1MDEwMDAwMDEVAgARGBI5".repeat(4),
+        rig::free_port()
+    );
+    whatsapp.sdp = SDP
+        .replace("RTP/AVP 0 8 101", "RTP/AVP 111 0 126")
+        .replace("a=rtpmap:8 PCMA/8000\r\na=rtpmap:101 telephone-event/8000\r\na=fmtp:101 0-16\r\n",
+            "a=rtpmap:111 opus/48000/2\r\na=fmtp:111 maxplaybackrate=16000;sprop-maxcapturerate=16000;useinbandfec=1\r\na=rtpmap:126 telephone-event/8000\r\n");
+    let whatsapp = (
+        whatsapp,
+        Expected {
+            to: "+15550100002",
+            from: "+15550100001",
+            identity: None,
+        },
+    );
+
+    vec![bandwidth, whatsapp]
+}
+
 #[tokio::test(flavor = "multi_thread")]
 async fn the_invite_of_each_carrier_finds_its_trunk_number_and_identity() {
     let trunks = [
@@ -266,165 +417,12 @@ async fn the_invite_of_each_carrier_finds_its_trunk_number_and_identity() {
     let node = site.start().await;
     let office = site.office();
 
-    let twilio = Invite::new(
-        "twilio",
-        &format!("sip:+15550100002@{server}"),
-        "\"+15550100001\" <sip:+15550100001@carrier.pstn.example;user=phone>",
-        "Diversion: <sip:+15550100009@twilio.example>;reason=unconditional\r\nP-Asserted-Identity: <sip:+15550100001@192.0.2.1>\r\n\
-         X-Twilio-AccountSid: AC00000000000000000000000000000001\r\nX-Twilio-CallSid: CA00000000000000000000000000000001\r\n\
-         X-Twilio-VerStat: TN-Validation-Passed-A\r\n",
-    );
-    check(
-        &office,
-        server,
-        twilio,
-        Expected {
-            to: "+15550100002",
-            from: "+15550100001",
-            identity: identity(None, false, Some(("+15550100009", "unconditional"))),
-        },
-    )
-    .await;
-
-    let telnyx = Invite::new(
-        "telnyx",
-        "sip:15550100002@telnyx.example.com",
-        "\"Ann Example\" <sip:15550100001@192.0.2.1>",
-        "X-call_leg_id: 00000000-0000-0000-0000-000000000001\r\nX-call_session_id: 00000000-0000-0000-0000-000000000002\r\n",
-    );
-    check(
-        &office,
-        server,
-        telnyx,
-        Expected {
-            to: "+15550100002",
-            from: "+15550100001",
-            identity: identity(Some("Ann Example"), false, None),
-        },
-    )
-    .await;
-
-    let voipms = Invite::new(
-        "voipms",
-        "sip:5550100002@voipms.example.com",
-        "\"5550100001\" <sip:5550100001@voipms.invalid>",
-        "Remote-Party-ID: \"BOB EXAMPLE\" <sip:5550100001@192.0.2.2>;party=calling;privacy=off;screen=no\r\n",
-    );
-    check(
-        &office,
-        server,
-        voipms,
-        Expected {
-            to: "+15550100002",
-            from: "+15550100001",
-            identity: identity(Some("BOB EXAMPLE"), false, None),
-        },
-    )
-    .await;
-
-    let vonage = Invite::new(
-        "vonage",
-        "sip:15550100002@vonage.example.com;user=phone",
-        "<sip:15550100001@sip-us.vonage.invalid>",
-        "",
-    );
-    check(
-        &office,
-        server,
-        vonage,
-        Expected {
-            to: "+15550100002",
-            from: "+15550100001",
-            identity: None,
-        },
-    )
-    .await;
-
-    let flowroute = Invite::new(
-        "flowroute",
-        "sip:15550100002@flowroute.example.com",
-        "<sip:+15550100003@192.0.2.3>",
-        "P-Asserted-Identity: \"FLOW\" <sip:+15550100001@192.0.2.3>\r\n",
-    );
-    check(
-        &office,
-        server,
-        flowroute,
-        Expected {
-            to: "+15550100002",
-            from: "+15550100001",
-            identity: identity(Some("FLOW"), false, None),
-        },
-    )
-    .await;
-
-    let signalwire = Invite::new(
-        "signalwire",
-        "sip:+15550100002@signalwire.example.com",
-        "\"Anonymous\" <sip:anonymous@anonymous.invalid>",
-        "P-Asserted-Identity: <tel:+1-555-010-0001>\r\nPrivacy: id\r\n",
-    );
-    check(
-        &office,
-        server,
-        signalwire,
-        Expected {
-            to: "+15550100002",
-            from: "+15550100001",
-            identity: identity(None, true, None),
-        },
-    )
-    .await;
-
-    let bandwidth = Invite::new(
-        "bandwidth",
-        "sip:+15550100002@bandwidth.example.com",
-        "<sip:+15550100001;npdi@192.0.2.4>",
-        "P-Asserted-Identity: <sip:+15550100001;oli=0@192.0.2.4>\r\nHistory-Info: <sip:+15550100008@192.0.2.4;cause=486>;index=1, \
-         <sip:+15550100002@192.0.2.4>;index=1.1\r\n",
-    );
-    check(
-        &office,
-        server,
-        bandwidth,
-        Expected {
-            to: "+15550100002",
-            from: "+15550100001",
-            identity: identity(None, false, Some(("+15550100008", "486"))),
-        },
-    )
-    .await;
-
-    let mut whatsapp = Invite::new(
-        "whatsapp",
-        "sip:+15550100002@whatsapp.example.com;transport=tls",
-        "<sip:+15550100001@wa.meta.invalid>",
-        "Record-Route: <sip:edge1.meta.invalid:5061;transport=tls;lr>, <sip:edge2.meta.invalid:8061;lr>\r\n\
-         Record-Route: <sip:edge3.meta.invalid:9061;lr>\r\nRecord-Route: <sip:127.0.0.1:1;lr>\r\n",
-    );
-    whatsapp.headers = whatsapp
-        .headers
-        .replace("127.0.0.1:1;lr", "edge4.meta.invalid:7061;lr");
-    whatsapp.call_id = format!(
-        "outgoing:wacid.{}{}",
-        "HBgMNTU1MDEwMDAwMDEVAgARGBI5".repeat(4),
-        rig::free_port()
-    );
-    whatsapp.sdp = SDP
-        .replace("RTP/AVP 0 8 101", "RTP/AVP 111 0 126")
-        .replace("a=rtpmap:8 PCMA/8000\r\na=rtpmap:101 telephone-event/8000\r\na=fmtp:101 0-16\r\n",
-            "a=rtpmap:111 opus/48000/2\r\na=fmtp:111 maxplaybackrate=16000;sprop-maxcapturerate=16000;useinbandfec=1\r\na=rtpmap:126 telephone-event/8000\r\n");
-    check(
-        &office,
-        server,
-        whatsapp,
-        Expected {
-            to: "+15550100002",
-            from: "+15550100001",
-            identity: None,
-        },
-    )
-    .await;
+    let shapes = [from_america(server), by_host(), from_far()]
+        .into_iter()
+        .flatten();
+    for (invite, expected) in shapes {
+        check(&office, server, invite, expected).await;
+    }
     node.stop().await;
 }
 
