@@ -32,6 +32,7 @@ pub fn name(kind: &FactKind) -> &'static str {
         FactKind::Resumed => "call.resumed",
         FactKind::Bridged { .. } => "call.bridged",
         FactKind::Logged { .. } => "call.logged",
+        FactKind::Ladder(_) => "call.ladder",
         FactKind::Ended(_) => ENDED,
     }
 }

@@ -361,6 +361,7 @@ impl CallMetrics {
             | FactKind::Identified(_)
             | FactKind::Bridged { .. }
             | FactKind::Logged { .. }
+            | FactKind::Ladder(_)
             | FactKind::Ended(_) => {}
         }
     }

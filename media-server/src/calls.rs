@@ -127,10 +127,21 @@ impl Actor for Calls {
 }
 
 async fn take(me: &ActorRef<Msg>, state: &mut State, invite: Invite) {
-    if let Err(retry_after_s) = state.admission.admit(&state.services, &invite.profile) {
+    let source = invite.invite.flow.remote.ip();
+    let trunk = invite.profile.settings.trunk_of(source);
+    if let Err(refused) = state
+        .admission
+        .admit(&state.services, &invite.profile, trunk)
+    {
         let mut refusal = Refusal::new(503);
-        refusal.retry_after_s = Some(retry_after_s);
-        state.services.metrics.refused.inc();
+        refusal.retry_after_s = Some(refused.retry_after_s);
+        let labels = [&*invite.profile.name, refused.why.name()];
+        state
+            .services
+            .metrics
+            .refused
+            .with_label_values(&labels)
+            .inc();
         let listener = invite.listener.clone();
         listener.cast(listener::Msg::Refuse(Box::new(invite.invite), refusal));
         return;
@@ -217,6 +228,7 @@ async fn say_goodbye(me: &ActorRef<Msg>, state: &State, goodbye: Goodbye) {
         dossier: goodbye.dossier.clone(),
         leg: goodbye.leg,
         clock: services.clock,
+        ladder: services.ladder(),
         events: Arc::new(|_| {}),
         undelivered: Some(unreachable(services, &goodbye.dossier)),
         hops: None,

@@ -5,6 +5,7 @@ mod check;
 mod import;
 mod route;
 mod serve;
+mod table;
 
 use std::{path::PathBuf, process::ExitCode};
 
@@ -27,17 +28,25 @@ enum Command {
     /// What the dialplan would do with a call, step by step.
     Route(route::Args),
     /// How a running server is.
-    Status(Config),
+    Status(ask::StatusArgs),
     /// Live calls of a running server.
     Calls(ask::CallsArgs),
     /// One live call.
     Show(ask::OneArgs),
-    /// End a live call.
-    Kill(ask::OneArgs),
-    /// Take no new calls.
-    Drain(Config),
     /// Carry profiles, gateways and dialplans of a FreeSWITCH folder over, and list what could not be.
     ImportFreeswitch(import::Args),
+    /// End a live call.
+    Kill(ask::KillArgs),
+    /// Write SIP messages into the server's log, or no more.
+    Trace(ask::TraceArgs),
+    /// Read server file, profiles and dialplans anew: all or nothing.
+    Reload(ask::Plain),
+    /// Close a profile's sockets and open them anew; its calls stay.
+    Restart(ask::RestartArgs),
+    /// Sources that are banned.
+    Bans(ask::BansArgs),
+    /// Take no new calls; live ones go on.
+    Drain(ask::DrainArgs),
     /// The built-in phone: place a real SIP call from the terminal.
     Call(Box<crate::phone::Args>),
     /// The load generator: many calls by a plan, measured.
@@ -62,11 +71,15 @@ pub fn run() -> ExitCode {
         Command::Check(config) => check::run(&config),
         Command::ImportFreeswitch(args) => import::run(&args),
         Command::Route(args) => route::run(&args),
-        Command::Status(config) => ask::status(&config),
+        Command::Status(args) => ask::status(&args),
         Command::Calls(args) => ask::calls(&args),
         Command::Show(args) => ask::show(&args),
         Command::Kill(args) => ask::kill(&args),
-        Command::Drain(config) => ask::drain(&config),
+        Command::Trace(args) => ask::trace(&args),
+        Command::Reload(args) => ask::reload(&args),
+        Command::Restart(args) => ask::restart(&args),
+        Command::Bans(args) => ask::bans(&args),
+        Command::Drain(args) => ask::drain(&args),
         Command::Call(args) => crate::phone::run(&args),
         Command::Load(args) => crate::load::run(&args),
         Command::StubAgent(args) => crate::load::stub_agent::run(&args),

@@ -26,6 +26,7 @@ use crate::{
     dossier::Dossier,
     listener,
     next_hop::{Hop, Hops},
+    tap::{Way, ladder},
     wire::{Wire, WireError},
 };
 
@@ -102,6 +103,8 @@ pub struct Args {
     pub leg: u8,
     /// The clock.
     pub clock: Clock,
+    /// How much of each message the ladder keeps.
+    pub ladder: settings::Ladder,
     /// Who hears the events.
     pub events: Events,
     /// Who wants to know of messages that never left.
@@ -135,6 +138,10 @@ impl Actor for DialogActor {
         if matches!(args.origin, Origin::Inviting(_)) {
             args.listener.cast(listener::Msg::Adopt(id.clone()));
         }
+        if let Origin::Invited(invite) = &args.origin {
+            let message = Message::Request(invite.request.clone());
+            rung(&args, Way::In, &invite.flow, &message);
+        }
         let mut state = State {
             machine,
             id,
@@ -155,6 +162,7 @@ impl Actor for DialogActor {
         match msg {
             Msg::Input(input) => state.machine.handle(now, *input),
             Msg::Deliver { flow, message } => {
+                rung(&state.args, Way::In, &flow, &message);
                 state
                     .machine
                     .handle(now, DialogInput::Received { flow, message });
@@ -225,6 +233,7 @@ fn publish(state: &State) {
 fn retire(me: &ActorRef<Msg>, state: &mut State) {
     state.args.book.remove(&state.id);
     state.args.dossier.drop_seed(state.args.leg);
+    state.args.dossier.close_ladder(state.args.leg);
     state.args.listener.cast(listener::Msg::Forget {
         dialog_id: state.id.clone(),
         finished: state.machine.finished(),
@@ -233,7 +242,27 @@ fn retire(me: &ActorRef<Msg>, state: &mut State) {
     me.stop(None);
 }
 
+/// A message for the call's ladder.
+fn rung(args: &Args, way: Way, flow: &Flow, message: &Message) {
+    if args.ladder != settings::Ladder::Off {
+        let offset_ms = args.dossier.age_ms();
+        let rung = ladder::rung(args.ladder, offset_ms, way, flow, message);
+        args.dossier.rung(args.leg, rung);
+    }
+}
+
+/// The same of bytes that leave: our own messages can be read.
+fn rung_out(args: &Args, flow: &Flow, bytes: &bytes::Bytes) {
+    if args.ladder == settings::Ladder::Off {
+        return;
+    }
+    if let Ok(message) = parse(bytes, Framing::Datagram) {
+        rung(args, Way::Out, flow, &message);
+    }
+}
+
 fn transmit(me: &ActorRef<Msg>, state: &mut State, flow: Flow, bytes: bytes::Bytes) {
+    rung_out(&state.args, &flow, &bytes);
     state.args.wire.acquaint(flow.remote.ip());
     match state.args.wire.send(&flow, bytes.clone()) {
         Ok(()) => {}

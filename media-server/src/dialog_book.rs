@@ -5,6 +5,7 @@
 
 use std::{
     collections::HashMap,
+    net::SocketAddr,
     sync::{Arc, Mutex, MutexGuard, PoisonError},
 };
 
@@ -80,6 +81,23 @@ impl DialogBook {
         let entries = self.lock();
         let mine = entries.values().filter(|entry| &*entry.profile == profile);
         mine.filter_map(|entry| entry.seed.clone()).collect()
+    }
+
+    /// Whether a dialog of this profile is alive.
+    pub fn has(&self, profile: &str) -> bool {
+        self.lock().values().any(|entry| &*entry.profile == profile)
+    }
+
+    /// Whether a dialog of this profile uses this socket of ours.
+    pub fn uses(&self, profile: &str, local: SocketAddr) -> bool {
+        let entries = self.lock();
+        let mut mine = entries.values().filter(|entry| &*entry.profile == profile);
+        mine.any(|entry| {
+            entry
+                .seed
+                .as_ref()
+                .is_some_and(|seed| seed.flow.local == local)
+        })
     }
 
     /// The dialogs of a call by leg, with their seeds: what the wire is owed when a Call died.

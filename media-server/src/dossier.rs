@@ -9,13 +9,17 @@ use std::{
     time::Duration,
 };
 
-use model::{CallId, EndReason, Fact, FactKind, fact::Ended};
+use model::{
+    CallId, EndReason, Fact, FactKind,
+    fact::{Ended, Ladder, Rung},
+};
 use sip_core::dialog::DialogSeed;
 
 use crate::{
     clock::{self, Clock},
     dialog,
     journal::{Journal, LostCall, Record, Refused, Written},
+    tap::ladder::Rungs,
 };
 
 /// Sees each fact as it is written (the live view of `calls --follow`).
@@ -41,6 +45,8 @@ struct Progress {
     /// When the sound ended.
     over: Option<Duration>,
     ended: Option<EndReason>,
+    /// SIP messages by leg, until a fact takes them.
+    rungs: BTreeMap<u8, Rungs>,
     /// Seeds from before the first fact: the journal knows the conversation only from that on.
     early: BTreeMap<u8, Vec<u8>>,
 }
@@ -165,6 +171,38 @@ impl Dossier {
     pub fn age_ms(&self) -> u64 {
         let age = self.clock.now().saturating_sub(self.born);
         u64::try_from(age.as_millis()).unwrap_or(u64::MAX) + self.before_ms
+    }
+
+    /// A SIP message of a leg: one for its ladder.
+    pub fn rung(&self, leg: u8, rung: Rung) {
+        let full = self.progress().rungs.entry(leg).or_default().add(rung);
+        if let Some(rungs) = full {
+            let omitted = 0;
+            self.write(FactKind::Ladder(Ladder {
+                leg,
+                rungs,
+                omitted,
+            }));
+        }
+    }
+
+    /// The leg is over: its ladder is written, unless the conversation never had a first fact.
+    pub fn close_ladder(&self, leg: u8) {
+        let mut progress = self.progress();
+        let begun = progress.next_seq > 0;
+        let Some(mut rungs) = progress.rungs.remove(&leg).filter(|_| begun) else {
+            return;
+        };
+        drop(progress);
+        let (rungs, omitted) = rungs.finish();
+        if !rungs.is_empty() {
+            let omitted = omitted as u64;
+            self.write(FactKind::Ladder(Ladder {
+                leg,
+                rungs,
+                omitted,
+            }));
+        }
     }
 
     /// Keeps a dialog's seed in the journal, so that its far side gets a BYE even after SIGKILL.

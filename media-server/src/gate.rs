@@ -21,6 +21,7 @@ use std::{
 
 use settings::{Auth, Cidr, Guard, Scanners, Strangers};
 
+pub(crate) use sources::Bucket;
 pub use sources::{Ban, Why};
 use sources::{Notice, Sources};
 
@@ -196,6 +197,17 @@ impl Inner {
 }
 
 impl Dropped {
+    /// By name.
+    pub const fn numbers(&self) -> [(&'static str, u64); 5] {
+        [
+            ("banned", self.banned),
+            ("rate", self.rate),
+            ("total", self.total),
+            ("acl", self.acl),
+            ("scanner", self.scanner),
+        ]
+    }
+
     const fn count(&mut self, why: Why) {
         let counter = match why {
             Why::Banned => &mut self.banned,

@@ -32,6 +32,8 @@ pub mod profile;
 pub mod services;
 pub mod speech_cache;
 pub mod stub;
+pub mod stun;
+pub mod tap;
 pub mod trunk;
 pub mod trunk_book;
 pub mod wav;

@@ -25,6 +25,8 @@ use crate::{
 
 /// An operator has to set it right; soon asking again is in vain.
 const AMBIGUOUS_RETRY_S: u32 = 60;
+/// Seconds after which a caller at an address that we leave may try elsewhere.
+const MOVED_RETRY_S: u32 = 5;
 
 /// What a Listener is told.
 pub enum Msg {
@@ -229,6 +231,11 @@ fn settle(me: &ActorRef<Msg>, state: &mut State) {
 /// The trunk comes first: a stranger gets 403, a number that is not the trunk's 404, and nothing
 /// rings (bA05).
 fn take_invite(state: &mut State, invite: Box<NewInvite>) {
+    if state.args.wire.is_surplus(invite.flow.local) {
+        let mut refusal = Refusal::new(503);
+        refusal.retry_after_s = Some(MOVED_RETRY_S);
+        return refuse(state, invite, refusal);
+    }
     if identity::has_secret(invite.request.uri()) {
         return refuse(state, invite, secret_in_uri());
     }

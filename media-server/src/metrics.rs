@@ -12,18 +12,20 @@ use crate::services::Services;
 pub struct Metrics {
     registry: Registry,
     /// Calls refused by admission before they became calls.
-    pub refused: IntCounter,
+    pub refused: IntCounterVec,
     /// Far sides that could not be told that their call is over.
     pub unreachable: IntCounter,
     /// Actors and media machines restarted, by kind.
     pub restarts: IntCounterVec,
     ended: IntCounterVec,
+    guard: IntGaugeVec,
     active: IntGauge,
     profiles: IntGaugeVec,
     media: IntGaugeVec,
     journal: IntGaugeVec,
     recogniser: IntGaugeVec,
     dialogs: IntGauge,
+    tasks: IntGauge,
 }
 
 impl Default for Metrics {
@@ -38,7 +40,16 @@ impl Default for Metrics {
             keep(&registry, IntGaugeVec::new(Opts::new(name, help), label))
         };
         Self {
-            refused: counter("ms_calls_refused_total", "INVITEs refused by admission"),
+            refused: counters(
+                "ms_calls_refused_total",
+                "INVITEs refused by admission, which leave no record",
+                &["profile", "reason"],
+            ),
+            guard: gauges(
+                "ms_sip_blocked",
+                "packets that were not parsed, by reason, and sources banned now",
+                &["profile", "reason"],
+            ),
             unreachable: counter(
                 "ms_farewells_unreachable_total",
                 "far sides that got no BYE",
@@ -59,6 +70,7 @@ impl Default for Metrics {
             journal: gauges("ms_journal", "journal: queue, bytes, facts", &["what"]),
             recogniser: gauges("ms_recogniser", "local recogniser pool", &["what"]),
             dialogs: gauge("ms_dialogs_active", "SIP dialogs alive"),
+            tasks: gauge("ms_tasks", "tasks alive, actors and timers among them"),
             registry,
         }
     }
@@ -92,6 +104,8 @@ impl Metrics {
     ) -> String {
         self.active.set(number(services.calls.len()));
         self.dialogs.set(number(services.book.len()));
+        let runtime = tokio::runtime::Handle::current().metrics();
+        self.tasks.set(number(runtime.num_alive_tasks()));
         self.set(
             &self.profiles,
             &[
@@ -102,11 +116,25 @@ impl Metrics {
         self.set(&self.media, &services.media_numbers());
         self.set(&self.journal, &services.journal_numbers());
         self.set(&self.recogniser, &services.recogniser_numbers());
+        self.guards(services);
         let mut out = Vec::new();
         let encoded = TextEncoder::new().encode(&self.registry.gather(), &mut out);
         match encoded {
             Ok(()) => String::from_utf8_lossy(&out).into_owned(),
             Err(error) => format!("# {error}\n"),
+        }
+    }
+
+    fn guards(&self, services: &Services) {
+        let now = services.clock.now();
+        for line in services.lines.all() {
+            let gate = line.wire.gate();
+            let banned = ("banned_sources", gate.bans(now).len() as u64);
+            for (what, value) in gate.dropped().numbers().into_iter().chain([banned]) {
+                let value = i64::try_from(value).unwrap_or(i64::MAX);
+                let labels = [&*line.profile.name, what];
+                self.guard.with_label_values(&labels).set(value);
+            }
         }
     }
 

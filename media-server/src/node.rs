@@ -13,6 +13,7 @@
 
 mod boot;
 mod recovery;
+mod reload;
 mod seed;
 mod trunks;
 
@@ -25,19 +26,22 @@ use std::{
 use ractor::{
     Actor, ActorCell, ActorId, ActorProcessingErr, ActorRef, RpcReplyPort, SupervisionEvent,
 };
+use settings::ExternalIp;
 use sip_core::endpoint::Admission;
+use tokio::task::JoinHandle;
 
 use crate::{
     calls::{self, Calls},
-    gate::Gate,
+    gate::{self, Gate},
     listener::{self, Listener},
     profile::Profile,
     services::{Line, Services},
-    trunk,
+    stun, trunk,
     wire::{self, Wire},
 };
 
 pub use boot::{BootError, NodeHandle, Options, start};
+pub use reload::Reloaded;
 
 /// A profile that could not come up is tried again so often.
 const RETRY: Duration = Duration::from_secs(5);
@@ -56,6 +60,16 @@ pub enum Msg {
     Drain,
     /// Files or office have other trunks.
     Trunks,
+    /// Take new calls again.
+    Undrain,
+    /// Read the configuration anew, all or nothing.
+    Reload(RpcReplyPort<Result<Reloaded, String>>),
+    /// Close a profile's sockets and open them anew; its calls stay.
+    Restart(Arc<str>, RpcReplyPort<Result<(), String>>),
+    /// Try again to open what a reload wanted open.
+    Relisten(Arc<str>),
+    /// Look whether sockets that wait for their last dialog can go.
+    Sweep,
     /// Test seam: break a profile's listener.
     BreakListener(Arc<str>),
     /// Close every socket: the process is about to go.
@@ -75,6 +89,10 @@ pub struct ProfileStatus {
     pub listen: Vec<String>,
     /// Live calls on it.
     pub calls: usize,
+    /// The address others see, where there is one.
+    pub external_ip: Option<String>,
+    /// Packets that were not parsed.
+    pub blocked: gate::Dropped,
     /// Its trunks that are asked whether they are there.
     pub trunks: Vec<TrunkStatus>,
 }
@@ -114,6 +132,12 @@ struct Held {
     listener: Option<ActorRef<listener::Msg>>,
     failure: Option<String>,
     gate: Arc<Gate>,
+    /// What is wrong though it serves.
+    trouble: Option<String>,
+    /// It is gone from the files and leaves with its last dialog.
+    leaving: bool,
+    /// Asks the STUN server.
+    asking: Option<JoinHandle<()>>,
     restarts: Vec<Duration>,
 }
 
@@ -157,7 +181,14 @@ impl Actor for Node {
         match msg {
             Msg::Raise(name) => raise(&me, state, &name).await,
             Msg::Status(reply) => drop(reply.send(status(state))),
-            Msg::Drain => drain(state),
+            Msg::Drain => drain(state, true),
+            Msg::Undrain => drain(state, false),
+            Msg::Reload(reply) => drop(reply.send(reload::reload(&me, state).await)),
+            Msg::Restart(name, reply) => {
+                drop(reply.send(reload::restart(&me, state, &name).await));
+            }
+            Msg::Relisten(name) => reload::relisten_again(&me, state, &name).await,
+            Msg::Sweep => reload::sweep(&me, state),
             Msg::Trunks => {
                 state.services.refresh_trunks();
                 trunks::watch_all(&me, state).await?;
@@ -200,7 +231,36 @@ impl Held {
             wire: None,
             listener: None,
             failure: None,
+            trouble: None,
+            leaving: false,
+            asking: None,
             restarts: Vec::new(),
+        }
+    }
+
+    /// Asks the STUN server for our address, if the profile names one.
+    fn ask_outside(&mut self) {
+        let settings = &self.profile.settings;
+        if let (None, Some(ExternalIp::Stun(server))) = (&self.asking, &settings.external_ip) {
+            let asking = stun::keep_asking(self.profile.clone(), server.clone());
+            self.asking = Some(tokio::spawn(asking));
+        }
+    }
+
+    fn stop_asking(&mut self) {
+        if let Some(asking) = self.asking.take() {
+            asking.abort();
+        }
+    }
+
+    /// Everything of it goes.
+    fn close(&mut self) {
+        self.stop_asking();
+        if let Some(listener) = self.listener.take() {
+            listener.stop(None);
+        }
+        if let Some(wire) = self.wire.take() {
+            wire.close();
         }
     }
 }
@@ -219,14 +279,20 @@ async fn spawn_calls(
 /// Opens a profile's sockets and starts its listener. Trouble puts that profile into
 /// `failed(reason)`, to be tried again, and harms nobody else.
 async fn raise(me: &ActorRef<Msg>, state: &mut State, name: &Arc<str>) {
-    let Some(held) = state.profiles.get_mut(name) else {
+    let known = state.profiles.get_mut(name).filter(|held| !held.leaving);
+    let Some(held) = known else {
         return;
     };
-    if held.wire.is_none() {
-        match open(held, &state.services).await {
-            Ok(wire) => held.wire = Some(wire),
-            Err(why) => return fail(me, state, name, &why),
+    let listen_at = held.profile.listen();
+    let opened = match &held.wire {
+        Some(wire) => wire.relisten(&listen_at).await.map_err(|e| e.to_string()),
+        None => {
+            let opened = open(held, &state.services).await;
+            opened.map(|wire| held.wire = Some(wire))
         }
+    };
+    if let Err(why) = opened {
+        return fail(me, state, name, &why);
     }
     if let Err(error) = listen(me, state, name).await {
         fail(me, state, name, &error.to_string());
@@ -240,6 +306,7 @@ async fn open(held: &Held, services: &Arc<Services>) -> Result<Arc<Wire>, String
         limits: profile.settings.streams.clone(),
         next_hop: services.next_hop.clone(),
         gate: held.gate.clone(),
+        tap: services.tap.clone(),
         clock: services.clock,
     };
     let opened = Wire::open(&profile.listen(), options).await;
@@ -272,6 +339,7 @@ async fn listen(
     state.listeners.insert(listener.get_id(), name.clone());
     held.listener = Some(listener);
     held.failure = None;
+    held.ask_outside();
     let line = Line {
         profile: held.profile.clone(),
         wire,
@@ -350,19 +418,28 @@ fn status(state: &State) -> Vec<ProfileStatus> {
     all
 }
 
+/// The external address, or from whom it is to come.
+fn outside(profile: &Profile) -> Option<String> {
+    let asked = profile.settings.external_ip.as_ref()?;
+    let known = profile.external_ip();
+    Some(known.map_or_else(|| format!("{asked}: not known yet"), |ip| ip.to_string()))
+}
+
 fn one(state: &State, held: &Held) -> ProfileStatus {
     let listen = held.profile.settings.listen.iter();
     let trunks = state.services.trunks_of(&held.profile.name).into_iter();
     ProfileStatus {
         name: held.profile.name.to_string(),
-        state: if held.listener.is_some() && held.failure.is_none() {
-            "up"
-        } else {
-            "failed"
+        state: match held.listener.is_some() && held.failure.is_none() {
+            true if held.leaving => "leaving",
+            true => "up",
+            false => "failed",
         },
-        reason: held.failure.clone(),
+        reason: held.failure.as_ref().or(held.trouble.as_ref()).cloned(),
         listen: listen.map(ToString::to_string).collect(),
         calls: state.services.calls.on_profile(&held.profile.name),
+        external_ip: outside(&held.profile),
+        blocked: held.gate.dropped(),
         trunks: trunks
             .map(|(name, health)| TrunkStatus { name, health })
             .collect(),
@@ -379,11 +456,11 @@ fn admission(services: &Services) -> Admission {
     }
 }
 
-/// New INVITEs get 503; dialogs go on.
-fn drain(state: &State) {
+/// New INVITEs get 503; dialogs go on. Or all is open again.
+fn drain(state: &State, closed: bool) {
     let draining = &state.services.draining;
-    draining.store(true, Ordering::Relaxed);
-    for held in state.profiles.values() {
+    draining.store(closed, Ordering::Relaxed);
+    for held in state.profiles.values().filter(|held| !held.leaving) {
         let closed = admission(&state.services);
         held.cell.cast(listener::Msg::Admission(closed));
     }
@@ -391,8 +468,6 @@ fn drain(state: &State) {
 
 fn close(state: &mut State) {
     for held in state.profiles.values_mut() {
-        if let Some(wire) = held.wire.take() {
-            wire.close();
-        }
+        held.close();
     }
 }

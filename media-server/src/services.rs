@@ -33,6 +33,7 @@ use crate::{
     office::{Office, RecordingUploader, SnapshotKeeper},
     profile::Profile,
     speech_cache::SpeechCache,
+    tap::{self, Tap},
     trunk,
     trunk_book::{TrunkBook, TrunkLine},
     wire::Wire,
@@ -98,6 +99,8 @@ pub struct Services {
     pub tokens: Mutex<TokenSource>,
     /// Whether new calls are taken (drain turns it off).
     pub draining: AtomicBool,
+    /// Who looks at SIP messages.
+    pub tap: Arc<Tap>,
     /// Facts as they happen.
     pub watch: broadcast::Sender<Arc<Fact>>,
     /// Where recordings are written first.
@@ -185,6 +188,28 @@ impl Services {
         self.trunk_book.current().policy(tenant, up, draw)
     }
 
+    /// How much of SIP messages the timelines keep.
+    pub fn ladder(&self) -> settings::Ladder {
+        self.settings.current().server.trace.ladder
+    }
+
+    /// Whether new calls are refused because the node is about to go.
+    pub fn is_draining(&self) -> bool {
+        self.draining.load(Ordering::Relaxed)
+    }
+
+    /// Sends copies of SIP messages where the server file says now. A collector that cannot be had is
+    /// trouble of its own.
+    pub fn copy_messages(&self, hep: &settings::Hep) {
+        let key = hep.key.as_ref().map(|key| key.expose().to_owned());
+        let open = |address| tap::Collector::open(address, hep.id, key);
+        let collector = hep.collector.map(open).transpose();
+        if let Err(error) = &collector {
+            tracing::error!(%error, "no copies for the capture server");
+        }
+        self.tap.copy_to(collector.unwrap_or_default());
+    }
+
     /// Whether a new call may come in now.
     pub fn accepting(&self) -> bool {
         !self.draining.load(Ordering::Relaxed) && self.journal.accepting()
@@ -200,6 +225,10 @@ impl Services {
             ("lateness_p999_us", stats.lateness.p999_us),
             ("lateness_max_us", stats.lateness.max_us),
             ("ports_free", stats.ports.free as u64),
+            ("ports_leased", stats.ports.leased as u64),
+            ("ports_resting", stats.ports.resting as u64),
+            ("ports_hurried", stats.ports.hurried),
+            ("ports_exhausted", stats.ports.exhausted),
             ("evictions", stats.evictions),
             ("skipped_ticks", stats.skipped_ticks),
         ]

@@ -5,6 +5,7 @@
 
 mod connection;
 mod large;
+mod sockets;
 mod streams;
 mod tcp;
 pub(crate) mod tls;
@@ -37,8 +38,10 @@ use crate::{
     gate::{Gate, Verdict, Why},
     listener,
     next_hop::NextHop,
+    tap::{Tap, Way},
 };
 use connection::End;
+use sockets::Sockets;
 use streams::{Peer, Streams};
 
 /// Messages that may wait in a listener's mailbox; beyond that datagrams are dropped and counted
@@ -86,6 +89,8 @@ pub struct Options {
     pub next_hop: Arc<NextHop>,
     /// Who may come in.
     pub gate: Arc<Gate>,
+    /// Who looks at messages.
+    pub tap: Arc<Tap>,
     /// The clock.
     pub clock: Clock,
 }
@@ -102,8 +107,7 @@ struct Counts {
 
 /// The sockets of one profile.
 pub struct Wire {
-    udp: Vec<(SocketAddr, Arc<UdpSocket>)>,
-    listening: Vec<(Transport, SocketAddr)>,
+    sockets: Sockets,
     streams: Streams,
     large: large::Large,
     tls: Tls,
@@ -115,6 +119,7 @@ pub struct Wire {
     waiting: AtomicUsize,
     dropped: AtomicU64,
     gate: Arc<Gate>,
+    tap: Arc<Tap>,
     clock: Clock,
     tasks: Mutex<Vec<JoinHandle<()>>>,
 }
@@ -128,45 +133,8 @@ impl Wire {
         listen: &[(Transport, SocketAddr)],
         options: Options,
     ) -> Result<Arc<Self>, OpenError> {
-        let mut udp = Vec::new();
-        let mut streams = Vec::new();
-        for (transport, addr) in listen {
-            match transport {
-                Transport::Udp => udp.push(udp::bind(*addr)?),
-                Transport::Tcp | Transport::Tls | Transport::Ws | Transport::Wss => {
-                    let (local, listener) = tcp::bind(*transport, *addr).await?;
-                    streams.push((*transport, local, listener));
-                }
-            }
-        }
-        let bound = udp.iter().map(|(local, _)| (Transport::Udp, *local));
-        let stream_ends = streams
-            .iter()
-            .map(|(transport, local, _)| (*transport, *local));
-        let listening = bound.chain(stream_ends).collect();
-        let wire = Arc::new(Self::with(udp, listening, options));
-        for (local, socket) in wire.udp.clone() {
-            wire.keep(tokio::spawn(udp::receive(wire.clone(), local, socket)));
-        }
-        for (transport, local, listener) in streams {
-            wire.keep(tokio::spawn(tcp::accept(
-                wire.clone(),
-                transport,
-                local,
-                listener,
-            )));
-        }
-        Ok(wire)
-    }
-
-    fn with(
-        udp: Vec<(SocketAddr, Arc<UdpSocket>)>,
-        listening: Vec<(Transport, SocketAddr)>,
-        options: Options,
-    ) -> Self {
-        Self {
-            udp,
-            listening,
+        let wire = Arc::new(Self {
+            sockets: Sockets::default(),
             streams: Streams::default(),
             large: large::Large::default(),
             tls: options.tls,
@@ -178,9 +146,12 @@ impl Wire {
             waiting: AtomicUsize::new(0),
             dropped: AtomicU64::new(0),
             gate: options.gate,
+            tap: options.tap,
             clock: options.clock,
             tasks: Mutex::default(),
-        }
+        });
+        wire.relisten(listen).await?;
+        Ok(wire)
     }
 
     fn keep(&self, task: JoinHandle<()>) {
@@ -237,6 +208,9 @@ impl Wire {
 
     /// Hands an arrived message to the listener, or drops it when too many wait.
     fn deliver(&self, msg: listener::Msg) {
+        if let listener::Msg::Received { flow, bytes } = &msg {
+            self.tap.see(Way::In, flow, bytes);
+        }
         let inbox = self.inbox.load();
         let room = self.waiting.load(Ordering::Relaxed) < INBOX_BOUND;
         match inbox.as_ref() {
@@ -262,6 +236,7 @@ impl Wire {
     /// # Errors
     /// [`WireError`]; on UDP only when no socket fits (a full socket buffer counts as loss).
     pub fn send(self: &Arc<Self>, flow: &Flow, bytes: Bytes) -> Result<(), WireError> {
+        self.tap.see(Way::Out, flow, &bytes);
         match flow.transport {
             Transport::Udp => {
                 self.udp_socket(flow).ok_or(WireError::NoSocket)?;
@@ -287,13 +262,14 @@ impl Wire {
         }
     }
 
-    fn udp_socket(&self, flow: &Flow) -> Option<&Arc<UdpSocket>> {
-        let exact = self.udp.iter().find(|(local, _)| *local == flow.local);
+    fn udp_socket(&self, flow: &Flow) -> Option<Arc<UdpSocket>> {
+        let udp = self.sockets.udp();
+        let exact = udp.iter().find(|(local, _)| *local == flow.local);
         let family = || {
             let same = |(local, _): &&(SocketAddr, _)| local.is_ipv4() == flow.remote.is_ipv4();
-            self.udp.iter().find(same)
+            udp.iter().find(same)
         };
-        exact.or_else(family).map(|(_, socket)| socket)
+        exact.or_else(family).map(|(_, socket)| socket.clone())
     }
 
     /// Finds the places of requests.
@@ -311,10 +287,11 @@ impl Wire {
             Transport::Ws,
             Transport::Wss,
         ];
-        if self.udp.is_empty() {
+        if self.sockets.udp().is_empty() {
             transports.remove(0);
         }
-        let family = |v4: bool| self.listening.iter().any(|(_, at)| at.is_ipv4() == v4);
+        let listening = self.sockets.listening();
+        let family = |v4: bool| listening.iter().any(|at| at.is_ipv4() == v4);
         Ability {
             transports,
             v4: family(true),
@@ -395,8 +372,8 @@ impl Wire {
     }
 
     fn udp_flow(&self, remote: SocketAddr) -> Result<Flow, WireError> {
-        let found = self
-            .udp
+        let udp = self.sockets.udp();
+        let found = udp
             .iter()
             .find(|(local, _)| local.is_ipv4() == remote.is_ipv4());
         let (local, _) = found.ok_or(WireError::NoSocket)?;
@@ -419,7 +396,7 @@ impl Wire {
 
     /// The address that connections to `remote` come from: where we listen, when that is one public address.
     fn source_for(&self, remote: SocketAddr) -> Option<IpAddr> {
-        let here = self.listening.iter().map(|(_, local)| local.ip());
+        let here = self.sockets.listening().into_iter().map(|local| local.ip());
         let mut fitting = here.filter(|ip| {
             ip.is_ipv4() == remote.is_ipv4() && !ip.is_unspecified() && !ip.is_loopback()
         });
@@ -469,5 +446,7 @@ impl Wire {
         for task in tasks.drain(..) {
             task.abort();
         }
+        drop(tasks);
+        self.drop_sockets();
     }
 }

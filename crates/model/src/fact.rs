@@ -219,8 +219,53 @@ pub enum FactKind {
         /// The line.
         line: String,
     },
+    /// SIP messages of one leg, in order. Written when the leg is over, or when there are many: what a killed switch had
+    /// not written is lost.
+    Ladder(Ladder),
     /// The end. Exactly one per conversation.
     Ended(Ended),
+}
+
+/// SIP messages of one leg: headers with secrets masked, no bodies.
+#[derive(Debug, Clone, Default, PartialEq, Serialize, Deserialize)]
+pub struct Ladder {
+    /// 0 = the caller's leg, then those we called.
+    pub leg: u8,
+    /// The messages.
+    pub rungs: Vec<Rung>,
+    /// Messages that were too many to keep.
+    #[serde(default)]
+    pub omitted: u64,
+}
+
+/// One SIP message.
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+pub struct Rung {
+    /// Milliseconds since the conversation's first moment.
+    pub offset_ms: u64,
+    /// To us or from us.
+    pub way: RungWay,
+    /// `UDP`, `TCP`, …
+    pub transport: String,
+    /// The far side's address and port.
+    pub peer: String,
+    /// Request or status line.
+    pub line: String,
+    /// Headers as `Name: value`, in order.
+    pub headers: Vec<String>,
+    /// Kind and length of the body (`application/sdp, 243 bytes`).
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub body: Option<String>,
+}
+
+/// Which way a SIP message went.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case")]
+pub enum RungWay {
+    /// To us.
+    In,
+    /// From us.
+    Out,
 }
 
 /// How a conversation ended.
@@ -289,6 +334,7 @@ impl FactKind {
             Self::Resumed => "resumed",
             Self::Bridged { .. } => "bridged",
             Self::Logged { .. } => "logged",
+            Self::Ladder(_) => "ladder",
             Self::Ended(_) => "ended",
         }
     }

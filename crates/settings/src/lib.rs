@@ -36,7 +36,7 @@ pub use external::ExternalIp;
 pub use faults::Faults;
 pub use guard::{Guard, Scanners, Strangers};
 pub use hints::complaint;
-pub use live::Live;
+pub use live::{Live, at_next_start};
 pub use load::{load, load_with};
 pub use profile::{Auth, Dtmf, Negotiation, Profile, ProfileLimits, Rtp, Srtp, Trunk};
 pub use schemas::schemas;
@@ -63,6 +63,8 @@ pub struct Settings {
     pub warnings: Vec<Fault>,
     /// Every file that was read.
     pub files: Vec<PathBuf>,
+    /// The server file that was asked for: a reload asks for it again.
+    pub source: Option<PathBuf>,
 }
 
 /// What this crate cannot know by itself.

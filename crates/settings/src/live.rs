@@ -3,7 +3,7 @@
 use std::path::Path;
 use std::sync::{Arc, PoisonError, RwLock};
 
-use crate::{Faults, Known, Settings, load};
+use crate::{Faults, Known, Server, Settings, load};
 
 /// Hands out the configuration in force. Whoever holds one keeps it, however often it is reloaded.
 #[derive(Debug)]
@@ -34,4 +34,25 @@ impl Live {
         *self.current.write().unwrap_or_else(PoisonError::into_inner) = Arc::clone(&settings);
         Ok(settings)
     }
+}
+
+/// The sections of the server file that differ and count only from the next start on.
+pub fn at_next_start(old: &Server, new: &Server) -> Vec<&'static str> {
+    let text = |part: &dyn std::fmt::Debug| format!("{part:?}");
+    let sections: [(&str, &dyn std::fmt::Debug, &dyn std::fmt::Debug); 10] = [
+        ("mode", &old.mode, &new.mode),
+        ("node", &old.node, &new.node),
+        ("control", &old.control, &new.control),
+        ("data", &old.data, &new.data),
+        ("http", &old.http, &new.http),
+        ("ops", &old.ops, &new.ops),
+        ("speech", &old.speech, &new.speech),
+        ("llm", &old.llm, &new.llm),
+        ("media", &old.media, &new.media),
+        ("journal", &old.journal, &new.journal),
+    ];
+    let differ = sections
+        .iter()
+        .filter(|(_, old, new)| text(*old) != text(*new));
+    differ.map(|(name, ..)| *name).collect()
 }

@@ -40,6 +40,7 @@ pub fn load_with(
             Ok(Settings {
                 warnings,
                 files,
+                source: config.map(Path::to_owned),
                 ..settings
             })
         }
@@ -104,6 +105,7 @@ impl Load<'_> {
             dialplans: Arc::new(dialplans?),
             warnings: Vec::new(),
             files: Vec::new(),
+            source: None,
         })
     }
 

@@ -41,6 +41,7 @@ pub(super) async fn answer_invite(state: &mut State) -> Result<(), ActorProcessi
         dossier: state.args.dossier.clone(),
         leg: 0,
         clock: services.clock,
+        ladder: services.ladder(),
         events,
         undelivered: None,
         hops: None,

@@ -185,6 +185,7 @@ async fn invite(
         dossier: state.args.dossier.clone(),
         leg: u8::try_from(target + 1).unwrap_or(u8::MAX),
         clock: services.clock,
+        ladder: services.ladder(),
         events: Arc::new(move |event| {
             let _ = me.cast(Msg::Outbound {
                 attempt,

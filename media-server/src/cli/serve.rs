@@ -14,9 +14,6 @@ use crate::{
     node::{self, Options},
 };
 
-/// How long live calls may go on after SIGTERM.
-const DRAIN: Duration = Duration::from_secs(30);
-
 /// Serves until SIGTERM or SIGINT.
 pub(super) fn run(config: &Config) -> anyhow::Result<ExitCode> {
     let settings = settings(config)?;
@@ -57,9 +54,15 @@ async fn serve(settings: settings::Settings) -> anyhow::Result<()> {
     let control = ctl::serve(&socket, handle.node.clone(), handle.services.clone());
     let control = control.with_context(|| format!("the socket {}", socket.display()))?;
     greet(&handle, ops);
-    until_told().await?;
-    tracing::info!(calls = handle.services.calls.len(), "draining");
-    handle.drain(DRAIN).await;
+    until_told(&handle).await?;
+    let limit = handle.services.settings.current().server.limits.drain;
+    tracing::info!(calls = handle.services.calls.len(), ?limit, "draining");
+    let mut again = signal(SignalKind::terminate())?;
+    tokio::select! {
+        () = handle.drain(limit) => {}
+        // Whoever asks twice is in a hurry: every call gets its BYE now.
+        _ = again.recv() => handle.drain(Duration::ZERO).await,
+    }
     http.abort();
     control.abort();
     handle.stop().await;
@@ -77,12 +80,17 @@ fn greet(handle: &node::NodeHandle, ops: std::net::SocketAddr) {
     }
 }
 
-async fn until_told() -> anyhow::Result<()> {
+/// SIGTERM and SIGINT end it, SIGHUP reloads.
+async fn until_told(handle: &node::NodeHandle) -> anyhow::Result<()> {
     let mut term = signal(SignalKind::terminate())?;
     let mut int = signal(SignalKind::interrupt())?;
-    tokio::select! {
-        _ = term.recv() => {}
-        _ = int.recv() => {}
+    let mut hup = signal(SignalKind::hangup())?;
+    loop {
+        tokio::select! {
+            _ = term.recv() => return Ok(()),
+            _ = int.recv() => return Ok(()),
+            // Its outcome is in the log.
+            _ = hup.recv() => drop(handle.node.call(node::Msg::Reload, None).await),
+        }
     }
-    Ok(())
 }

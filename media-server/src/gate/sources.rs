@@ -97,12 +97,17 @@ impl Bucket {
         Self { tokens, at: now }
     }
 
-    /// Takes a token, if there is one.
-    pub(crate) fn take(&mut self, now: Duration, per_second: u32, burst: u32) -> bool {
+    /// Whether there is a token.
+    pub(crate) fn has(&mut self, now: Duration, per_second: u32, burst: u32) -> bool {
         let gained = now.saturating_sub(self.at).as_secs_f64() * f64::from(per_second);
         self.tokens = (self.tokens + gained).min(f64::from(burst.max(1)));
         self.at = self.at.max(now);
-        let has = self.tokens >= 1.0;
+        self.tokens >= 1.0
+    }
+
+    /// Takes a token, if there is one.
+    pub(crate) fn take(&mut self, now: Duration, per_second: u32, burst: u32) -> bool {
+        let has = self.has(now, per_second, burst);
         if has {
             self.tokens -= 1.0;
         }

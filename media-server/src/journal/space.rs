@@ -51,6 +51,7 @@ impl Class {
             | FactKind::Held
             | FactKind::Resumed
             | FactKind::Bridged { .. }
+            | FactKind::Ladder(_)
             | FactKind::Logged { .. } => Self::Ordinary,
         }
     }

@@ -151,9 +151,11 @@ pub async fn start(options: Options) -> Result<NodeHandle, BootError> {
         metrics: Metrics::default(),
         tokens: Mutex::new(TokenSource::new(entropy::bytes())),
         draining: AtomicBool::new(false),
+        tap: Arc::default(),
         watch: Services::watch_channel(),
         spool,
     });
+    services.copy_messages(&services.settings.current().server.hep);
     let tasks = background(&services, &data);
     first_snapshot(&services).await;
     services.refresh_trunks();

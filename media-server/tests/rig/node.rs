@@ -7,6 +7,7 @@ use std::{
     net::{SocketAddr, TcpListener, UdpSocket},
     path::{Path, PathBuf},
     process::{Child, Command, Stdio},
+    sync::atomic::{AtomicU16, Ordering},
     time::{Duration, Instant},
 };
 
@@ -50,7 +51,10 @@ impl Site {
         let port = |()| SocketAddr::from(([127, 0, 0, 1], free_port()));
         let (sip, http, ops) = (port(()), port(()), port(()));
         // Below the ports that the kernel gives out by itself, from which `sip` and the others come.
-        let first = 16_400 + (std::process::id() as u16 % 100) * 120;
+        // Sites of one program lie apart: a port in use costs a lease a try.
+        static SITES: AtomicU16 = AtomicU16::new(0);
+        let nth = SITES.fetch_add(1, Ordering::Relaxed) % 100;
+        let first = 16_400 + (std::process::id() as u16 % 100 + nth * 37) % 100 * 120;
         let path = dir.path();
         std::fs::create_dir_all(path.join("profiles")).unwrap();
         std::fs::create_dir_all(path.join("dialplans")).unwrap();

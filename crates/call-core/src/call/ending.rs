@@ -196,6 +196,12 @@ impl Call {
         self.end(
             now,
             match cause {
+                KillCause::OperatorWith(cause) => Close {
+                    reason: EndReason::OperatorHangup,
+                    by: Party::Operator,
+                    status: cause.status(),
+                    q850: cause.q850(),
+                },
                 KillCause::Operator => Close {
                     reason: EndReason::OperatorHangup,
                     by: Party::Operator,

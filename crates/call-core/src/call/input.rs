@@ -1,6 +1,7 @@
 //! What can happen to a call.
 
 use crate::dialplan::Binding;
+use crate::dialplan::action::HangupCause;
 use crate::digits::DigitEvent;
 
 /// A new call as the profile took it.
@@ -155,6 +156,8 @@ pub enum DialFailure {
 pub enum KillCause {
     /// Over the server's socket or REST.
     Operator,
+    /// The same, with a cause for the far side.
+    OperatorWith(HangupCause),
     /// The server is drained and the call outlived the limit.
     Drain,
     /// A fault of ours.

@@ -190,6 +190,28 @@ pub enum HangupCause {
 }
 
 impl HangupCause {
+    /// All of them.
+    pub const ALL: [Self; 6] = [
+        Self::Normal,
+        Self::Busy,
+        Self::NoAnswer,
+        Self::Rejected,
+        Self::NotFound,
+        Self::Congestion,
+    ];
+
+    /// The name in dialplans.
+    pub const fn name(self) -> &'static str {
+        match self {
+            HangupCause::Normal => "normal",
+            HangupCause::Busy => "busy",
+            HangupCause::NoAnswer => "no_answer",
+            HangupCause::Rejected => "rejected",
+            HangupCause::NotFound => "not_found",
+            HangupCause::Congestion => "congestion",
+        }
+    }
+
     /// The Q.850 cause value.
     pub const fn q850(self) -> u8 {
         match self {
