@@ -3,9 +3,9 @@
 use serde_json::Value;
 
 /// Rows under a head, columns as wide as they need.
-fn table<const N: usize>(head: [&str; N], rows: Vec<[String; N]>) -> String {
+fn table<const N: usize>(head: [&str; N], rows: &[[String; N]]) -> String {
     let head = head.map(str::to_owned);
-    let all = || std::iter::once(&head).chain(&rows);
+    let all = || std::iter::once(&head).chain(rows);
     let widths: [usize; N] = std::array::from_fn(|at| {
         let cells = all().filter_map(|row| row.get(at));
         cells.map(|cell| cell.chars().count()).max().unwrap_or(0)
@@ -78,7 +78,7 @@ pub(super) fn profiles(answer: &Value) -> String {
     let head = [
         "PROFILE", "STATE", "CALLS", "BLOCKED", "LISTEN", "EXTERNAL", "REASON",
     ];
-    table(head, rows.collect())
+    table(head, &rows.collect::<Vec<_>>())
 }
 
 /// Trunks.
@@ -96,7 +96,10 @@ pub(super) fn trunks(answer: &Value) -> String {
             ]
         })
     });
-    table(["TRUNK", "PROFILE", "STATE", "REASON"], rows.collect())
+    table(
+        ["TRUNK", "PROFILE", "STATE", "REASON"],
+        &rows.collect::<Vec<_>>(),
+    )
 }
 
 /// Live calls.
@@ -106,7 +109,7 @@ pub(super) fn calls(answer: &Value) -> String {
     let rows = calls.map(|call| fields.map(|field| text(call, field)));
     table(
         ["CALL", "PROFILE", "TRUNK", "FROM", "TO", "SECONDS"],
-        rows.collect(),
+        &rows.collect::<Vec<_>>(),
     )
 }
 
@@ -117,7 +120,7 @@ pub(super) fn call(answer: &Value) -> String {
     });
     let legs = table(
         ["LEG", "OVER", "LOCAL", "REMOTE", "CALL-ID"],
-        legs.collect(),
+        &legs.collect::<Vec<_>>(),
     );
     format!("{}\n\n{legs}", calls(&Value::Array(vec![answer.clone()])))
 }
@@ -145,7 +148,10 @@ pub(super) fn bans(answer: &Value) -> String {
     };
     let fields = ["source", "profile", "seconds_left"];
     let rows = bans.iter().map(|ban| fields.map(|field| text(ban, field)));
-    table(["SOURCE", "PROFILE", "SECONDS LEFT"], rows.collect())
+    table(
+        ["SOURCE", "PROFILE", "SECONDS LEFT"],
+        &rows.collect::<Vec<_>>(),
+    )
 }
 
 /// What a reload did.

@@ -16,7 +16,7 @@ const CREDENTIALS: [&str; 4] = [
 /// Whether a header's value is not for other eyes.
 pub(super) fn is_secret(name: &[u8]) -> bool {
     let secret = |known: &&str| name.eq_ignore_ascii_case(known.as_bytes());
-    CREDENTIALS.iter().any(|known| secret(known))
+    CREDENTIALS.iter().any(secret)
 }
 
 /// A copy of a message that may be shown. One without an end of its head is head to the end.
