@@ -125,6 +125,7 @@ async fn wire(listen: &[(Transport, SocketAddr)], tls: &settings::Tls) -> Arc<Wi
         next_hop: Arc::new(NextHop::new(&settings::Dns::default())),
         gate: Arc::new(Gate::new(profile)),
         clock: Clock::start(),
+        tap: Arc::default(),
     };
     Wire::open(listen, options).await.unwrap()
 }
