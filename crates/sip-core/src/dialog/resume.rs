@@ -146,7 +146,7 @@ impl Dialog {
             (Stage::Early, Role::Uac) => dialog.resume_calling(seed),
             (Stage::Confirmed, Role::Uas | Role::Uac) => {
                 dialog.phase = Phase::Confirmed;
-                dialog.timer.start(now, seed.session_timer);
+                dialog.timer.resume(now, seed.session_timer);
             }
             (Stage::Ended, Role::Uas | Role::Uac) => {}
         }

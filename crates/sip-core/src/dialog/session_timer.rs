@@ -73,6 +73,12 @@ impl Timer {
         }
     }
 
+    /// After a crash nobody knows how much of the interval has passed: what is ours to refresh is refreshed at once.
+    pub(super) fn resume(&mut self, now: Duration, interval: Option<SessionInterval>) {
+        self.start(now, interval);
+        self.refresh_at = self.refresh_at.map(|_| now);
+    }
+
     pub(super) fn interval(&self) -> Option<SessionInterval> {
         self.interval
     }

@@ -9,7 +9,8 @@ use std::time::Duration;
 
 use bytes::Bytes;
 use sip_core::dialog::{
-    Dialog, DialogConfig, DialogEffect, DialogEvent, DialogId, DialogInput, OutboundCall,
+    Dialog, DialogConfig, DialogEffect, DialogEvent, DialogId, DialogInput, OutboundCall, Reliable,
+    SessionTimer,
 };
 use sip_core::endpoint::{Endpoint, EndpointConfig, EndpointEffect, EndpointInput, NewInvite};
 use sip_core::flow::{Flow, Transport};
@@ -61,6 +62,8 @@ pub struct Side {
     pub refuse: Option<u16>,
     pub tokens: TokenSource,
     pub transport: Transport,
+    pub session_timer: SessionTimer,
+    pub reliable: Reliable,
 }
 
 /// Side of origin and first line → lost or not.
@@ -132,6 +135,8 @@ fn side(name: &'static str, host: u8, seed: u8, transport: Transport) -> Side {
         refuse: None,
         tokens,
         transport,
+        session_timer: SessionTimer::default(),
+        reliable: Reliable::default(),
     }
 }
 
@@ -139,6 +144,8 @@ impl Side {
     pub fn config(&self) -> DialogConfig {
         let mut config = DialogConfig::new(self.address.ip().to_string(), 5060, policy());
         config.user_agent = self.name.into();
+        config.session_timer = self.session_timer;
+        config.reliable = self.reliable;
         config
     }
 
