@@ -32,6 +32,7 @@ use crate::{
     dossier::Dossier,
     hearing, leg, listener, mouth,
     profile::Profile,
+    registrar::Identity,
     services::{Entry, Services},
     stub,
     trunk_book::{Arrived, Parties},
@@ -140,6 +141,8 @@ pub struct Args {
     pub invite: NewInvite,
     /// Its trunk, tenant and parties.
     pub arrived: Arrived,
+    /// Whose password the caller knew.
+    pub identity: Option<Arc<Identity>>,
     /// When the listener had it.
     pub received: Duration,
 }

@@ -22,6 +22,7 @@ use crate::{
     dossier::Dossier,
     listener,
     profile::Profile,
+    registrar::Identity,
     services::{Line, Services},
     trunk_book::Arrived,
     wire::Wire,
@@ -48,6 +49,8 @@ pub struct Invite {
     pub invite: NewInvite,
     /// Its trunk, tenant and parties.
     pub arrived: Arrived,
+    /// Whose password the caller knew; none where no password is asked for.
+    pub identity: Option<Arc<Identity>>,
     /// When the listener had it.
     pub received: Duration,
 }
@@ -155,6 +158,7 @@ async fn take(me: &ActorRef<Msg>, state: &mut State, invite: Invite) {
         listener: invite.listener.clone(),
         invite: invite.invite.clone(),
         arrived: invite.arrived.clone(),
+        identity: invite.identity.clone(),
         received: invite.received,
     };
     match Actor::spawn_linked(None, call::CallActor, args, me.get_cell()).await {

@@ -230,6 +230,7 @@ async fn status(node: &ActorRef<node::Msg>, services: &Services) -> Value {
         "recogniser": services.models.is_some(),
         "draining": services.is_draining(),
         "profiles": http::profiles(node).await,
+        "registrations": services.registrar.listing(),
         "media": numbers(&services.media_numbers()),
         "journal": numbers(&services.journal_numbers()),
     })

@@ -13,13 +13,14 @@ use model::CallId;
 use ractor::ActorRef;
 use sip_core::dialog::{DialogId, DialogSeed};
 
-use crate::{dialog, trunk};
+use crate::{dialog, gateway, trunk};
 
 /// See the module.
 #[derive(Default)]
 pub struct DialogBook {
     entries: Mutex<HashMap<DialogId, Entry>>,
     askers: Mutex<HashMap<DialogId, ActorRef<trunk::Msg>>>,
+    gateways: Mutex<HashMap<DialogId, ActorRef<gateway::Msg>>>,
 }
 
 struct Entry {
@@ -140,6 +141,26 @@ impl DialogBook {
     /// The question is settled.
     pub fn answered(&self, id: &DialogId) {
         self.askers().remove(id);
+        self.gateways().remove(id);
+    }
+
+    /// A gateway registers under these names: its answers find it here.
+    pub fn register(&self, id: DialogId, gateway: ActorRef<gateway::Msg>) {
+        self.gateways().insert(id, gateway);
+    }
+
+    /// Which gateway registers under these names.
+    pub fn gateway(&self, id: &DialogId) -> Option<ActorRef<gateway::Msg>> {
+        self.gateways().get(id).cloned()
+    }
+
+    /// The names under which gateways register over whatever profile: a new listener adopts them.
+    pub fn gateway_ids(&self) -> Vec<DialogId> {
+        self.gateways().keys().cloned().collect()
+    }
+
+    fn gateways(&self) -> MutexGuard<'_, HashMap<DialogId, ActorRef<gateway::Msg>>> {
+        self.gateways.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
     fn askers(&self) -> MutexGuard<'_, HashMap<DialogId, ActorRef<trunk::Msg>>> {

@@ -3,12 +3,16 @@
 //! Supervised by the Node, which restarts it on the same sockets; the endpoint is then rebuilt
 //! from the seeds of the live dialogs. Supervises nobody. Dies of a panic in the endpoint.
 
+mod door;
+
 use std::{sync::Arc, time::Duration};
 
 use arc_swap::ArcSwapOption;
 use bytes::Bytes;
 use call_core::trunk::Unchosen;
+use door::Door;
 use ractor::{Actor, ActorProcessingErr, ActorRef};
+use settings::Auth;
 use sip_core::{
     dialog::{DialogId, FinishedTransaction, Refusal},
     endpoint::{Admission, Endpoint, EndpointCounters, EndpointEffect, EndpointInput, NewInvite},
@@ -19,8 +23,17 @@ use sip_core::{
 use tokio::task::JoinHandle;
 
 use crate::{
-    calls, clock::Clock, dialog, dialog_book::DialogBook, gate::Why, profile::Profile, trunk,
-    trunk_book::TrunkBook, wire::Wire,
+    calls,
+    clock::Clock,
+    dialog,
+    dialog_book::DialogBook,
+    gate::Why,
+    gateway,
+    profile::Profile,
+    registrar::Registrar,
+    trunk,
+    trunk_book::{Arrived, TrunkBook},
+    wire::Wire,
 };
 
 /// An operator has to set it right; soon asking again is in vain.
@@ -101,6 +114,8 @@ pub struct Args {
     pub calls: ActorRef<calls::Msg>,
     /// Where tags come from.
     pub tokens: TokenSource,
+    /// Extensions and their phones.
+    pub registrar: Arc<Registrar>,
     /// The clock.
     pub clock: Clock,
     /// Whether it takes calls from its first moment.
@@ -110,6 +125,7 @@ pub struct Args {
 /// The endpoint and its surroundings.
 pub struct State {
     endpoint: Endpoint,
+    door: Door,
     args: Args,
     armed: Option<(Duration, JoinHandle<()>)>,
 }
@@ -132,12 +148,16 @@ impl Actor for Listener {
             let seed = EndpointInput::AdoptSeed(Box::new(seed));
             endpoint.handle(args.clock.now(), seed);
         }
+        for id in args.book.gateway_ids() {
+            endpoint.handle(args.clock.now(), EndpointInput::Adopt(id));
+        }
         let admission = EndpointInput::Admission(args.admission);
         endpoint.handle(args.clock.now(), admission);
         args.cell.set(me.clone());
         args.wire.attach(me.clone());
         let mut state = State {
             endpoint,
+            door: Door::of(&args),
             args,
             armed: None,
         };
@@ -172,6 +192,9 @@ fn input_of(state: &mut State, msg: Msg) -> Option<EndpointInput> {
             for dialog in state.args.book.on_connection(connection) {
                 let _ = dialog.cast(dialog::Msg::ConnectionLost { connection });
             }
+            tracing::debug!(connection, "stream closed");
+            let profile = &state.args.profile.name;
+            state.args.registrar.connection_lost(profile, connection);
             return None;
         }
         Msg::Adopt(id) => EndpointInput::Adopt(id),
@@ -218,11 +241,14 @@ fn settle(me: &ActorRef<Msg>, state: &mut State) {
                     let _ = dialog.cast(dialog::Msg::Deliver { flow, message });
                 } else if let Some(trunk) = state.args.book.asker(&dialog_id) {
                     let _ = trunk.cast(trunk::Msg::Answered(message));
+                } else if let Some(gateway) = state.args.book.gateway(&dialog_id) {
+                    let _ = gateway.cast(gateway::Msg::Answered(message));
                 }
             }
             EndpointEffect::Alias { flow, port } => state.args.wire.alias(&flow, port),
             EndpointEffect::Close { flow, .. } => state.args.wire.close_stream(flow.connection),
-            EndpointEffect::Register(_) | EndpointEffect::Dropped { .. } => {}
+            EndpointEffect::Register(register) => door::register(state, register),
+            EndpointEffect::Dropped { .. } => {}
         }
     }
     arm(me, state);
@@ -240,8 +266,24 @@ fn take_invite(state: &mut State, invite: Box<NewInvite>) {
         return refuse(state, invite, secret_in_uri());
     }
     let directory = state.args.trunks.current();
+    let mut identity = None;
     let arrived = match directory.arrive(&state.args.profile, &invite) {
         Ok(arrived) => arrived,
+        // No trunk's: an extension's, if it knows its password.
+        Err(Unchosen::Unknown) if state.args.profile.settings.auth == Auth::Digest => {
+            match door::caller(state, &invite) {
+                Ok(known) => {
+                    let arrived = Arrived::by(&known, &invite);
+                    identity = Some(known);
+                    arrived
+                }
+                Err(refusal) => {
+                    let now = state.args.clock.now();
+                    let challenge = EndpointInput::TurnAway { invite, refusal };
+                    return state.endpoint.handle(now, challenge);
+                }
+            }
+        }
         Err(why) => {
             let source = invite.flow.remote;
             let profile = &state.args.profile.name;
@@ -261,6 +303,7 @@ fn take_invite(state: &mut State, invite: Box<NewInvite>) {
             listener: state.args.cell.clone(),
             invite: *invite,
             arrived,
+            identity,
             received: state.args.clock.now(),
         })));
 }

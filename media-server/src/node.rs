@@ -33,6 +33,7 @@ use tokio::task::JoinHandle;
 use crate::{
     calls::{self, Calls},
     gate::{self, Gate},
+    gateway,
     listener::{self, Listener},
     profile::Profile,
     services::{Line, Services},
@@ -105,6 +106,9 @@ pub struct TrunkStatus {
     /// State and reason.
     #[serde(flatten)]
     pub health: trunk::Health,
+    /// How our registration there stands.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub registration: Option<gateway::Standing>,
 }
 
 /// What a Node needs.
@@ -331,6 +335,7 @@ async fn listen(
         book: state.services.book.clone(),
         trunks: state.services.trunk_book.clone(),
         calls: state.calls.clone(),
+        registrar: state.services.registrar.clone(),
         tokens: state.services.fork_tokens(),
         clock: state.services.clock,
         admission: admission(&state.services),
@@ -380,6 +385,9 @@ async fn revive(
     }
     if let Some(name) = state.listeners.remove(&cell.get_id()) {
         revive_listener(me, state, &name, error).await;
+    }
+    if trunks::gateway_broke(me, state, cell.get_id(), error).await? {
+        return Ok(());
     }
     if state.trunks.remove(&cell.get_id()).is_some() {
         tracing::error!(error, "a trunk's actor broke");
@@ -441,7 +449,11 @@ fn one(state: &State, held: &Held) -> ProfileStatus {
         external_ip: outside(&held.profile),
         blocked: held.gate.dropped(),
         trunks: trunks
-            .map(|(name, health)| TrunkStatus { name, health })
+            .map(|(name, health)| TrunkStatus {
+                registration: registration(state, held, &name),
+                name,
+                health,
+            })
             .collect(),
     }
 }
@@ -456,6 +468,12 @@ fn admission(services: &Services) -> Admission {
     }
 }
 
+fn registration(state: &State, held: &Held, trunk: &str) -> Option<gateway::Standing> {
+    let gateways = state.services.gateways();
+    let mine = gateways.get(&(held.profile.name.clone(), trunk.to_owned()));
+    mine.map(|gateway| gateway.standing.clone())
+}
+
 /// New INVITEs get 503; dialogs go on. Or all is open again.
 fn drain(state: &State, closed: bool) {
     let draining = &state.services.draining;
@@ -463,6 +481,10 @@ fn drain(state: &State, closed: bool) {
     for held in state.profiles.values().filter(|held| !held.leaving) {
         let closed = admission(&state.services);
         held.cell.cast(listener::Msg::Admission(closed));
+    }
+    let gateways = state.services.gateways();
+    for gateway in gateways.values().filter(|_| closed) {
+        let _ = gateway.actor.cast(gateway::Msg::Leave);
     }
 }
 

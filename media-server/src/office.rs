@@ -18,7 +18,7 @@ use egress::{Egress, EgressError, Limits, Policy, Request, Response};
 use model::{
     CallId, Snapshot,
     booking::{BookingOutcome, BookingRequest},
-    internal::{FactAck, Heartbeat, RecordingAck},
+    internal::{FactAck, Heartbeat, RecordingAck, RegistrationReport, Registrations},
 };
 
 mod backoff;
@@ -241,6 +241,33 @@ impl Office {
         } else {
             Err(refused(response).await)
         }
+    }
+
+    /// Tells where our phones are.
+    pub async fn report_registrations(
+        &self,
+        report: &RegistrationReport,
+    ) -> Result<(), OfficeError> {
+        let request = Request::post(self.url("registrations")).json(report);
+        let response = self.send(request.limits(self.limits())).await?;
+        match response.is_success() {
+            true => Ok(()),
+            false => Err(refused(response).await),
+        }
+    }
+
+    /// Asks where an address is registered, on whatever switch.
+    pub async fn registrations(&self, aor: &str) -> Result<Registrations, OfficeError> {
+        let plain = |byte: u8| byte.is_ascii_alphanumeric() || b"-._~@".contains(&byte);
+        let escaped: String = aor
+            .bytes()
+            .map(|byte| match plain(byte) {
+                true => char::from(byte).to_string(),
+                false => format!("%{byte:02X}"),
+            })
+            .collect();
+        let url = self.url(&format!("registrations?aor={escaped}"));
+        answer(self.send(Request::get(url).limits(self.limits())).await?).await
     }
 
     /// Sends a recording, piece by piece.

@@ -21,7 +21,7 @@ use sip_core::{
 };
 
 /// What we call ourselves in SIP.
-const SERVER: &str = concat!("Sidetone/", env!("CARGO_PKG_VERSION"));
+pub(crate) const SERVER: &str = concat!("Sidetone/", env!("CARGO_PKG_VERSION"));
 /// Our payload type for telephone-event where we are the one to choose (RFC 4733).
 const TELEPHONE_EVENT: u8 = 101;
 
@@ -82,6 +82,7 @@ impl Profile {
     /// What is answered without a dialog says the same about us as what is answered with one.
     pub fn endpoint_config(&self) -> EndpointConfig {
         EndpointConfig {
+            registrar: self.settings.auth == settings::Auth::Digest,
             server: SERVER.into(),
             force_rport: true,
             maddr_from: self.maddr_from.clone(),

@@ -24,7 +24,7 @@ use crate::{
     clock::{self, Clock},
     dialog_book::DialogBook,
     dossier::Dossier,
-    entropy,
+    entropy, gateway,
     journal::Journal,
     listener,
     media::Media,
@@ -32,6 +32,7 @@ use crate::{
     next_hop::NextHop,
     office::{Office, RecordingUploader, SnapshotKeeper},
     profile::Profile,
+    registrar::Registrar,
     speech_cache::SpeechCache,
     tap::{self, Tap},
     trunk,
@@ -65,6 +66,8 @@ pub struct Services {
     pub office: Office,
     /// Numbers and agents.
     pub snapshots: SnapshotKeeper,
+    /// Who is registered here, and who may be.
+    pub registrar: Arc<Registrar>,
     /// Finished recordings on their way to the office.
     pub uploader: RecordingUploader,
     /// Recognisers, voices, language models.
@@ -91,6 +94,8 @@ pub struct Services {
     pub node_seal: NodeSeal,
     /// How the trunks are.
     pub trunks: Mutex<trunk::Healths>,
+    /// How the registrations at trunks stand.
+    pub gateways: Mutex<gateway::Gateways>,
     /// Numbers for `/metrics`.
     pub metrics: Metrics,
     /// Finds where requests go.
@@ -147,6 +152,23 @@ impl Services {
     pub fn forget_trunk(&self, profile: &Arc<str>, name: &str) {
         let mut trunks = self.trunks.lock().unwrap_or_else(PoisonError::into_inner);
         trunks.remove(&(profile.clone(), name.to_owned()));
+    }
+
+    /// Keeps how a registration at a trunk stands; how it stood before.
+    pub fn gateway(
+        &self,
+        profile: &Arc<str>,
+        name: &str,
+        gateway: gateway::Gateway,
+    ) -> Option<gateway::Gateway> {
+        let mut gateways = self.gateways.lock().unwrap_or_else(PoisonError::into_inner);
+        gateways.insert((profile.clone(), name.to_owned()), gateway)
+    }
+
+    /// Every registration at a trunk.
+    pub fn gateways(&self) -> gateway::Gateways {
+        let gateways = self.gateways.lock();
+        gateways.unwrap_or_else(PoisonError::into_inner).clone()
     }
 
     /// How the trunks of a profile are.

@@ -141,7 +141,7 @@ fn find(me: &ActorRef<Msg>, state: &State) {
     });
 }
 
-async fn locate(line: &Line, trunk: &settings::Trunk) -> Result<(Hops, Hop), String> {
+pub(crate) async fn locate(line: &Line, trunk: &settings::Trunk) -> Result<(Hops, Hop), String> {
     let proxy = trunk.proxy.clone().unwrap_or_default();
     let wanted = Wanted::at(&proxy).map_err(|error| error.to_string())?;
     let wanted = wanted.over(trunk.transport.map(transport_of));

@@ -8,7 +8,7 @@ use std::net::SocketAddr;
 use call_core::dialplan::Dialplans;
 use call_core::document::{Document, Fault};
 
-use crate::{Auth, Known, Mode, Profile, Server, Transport};
+use crate::{Auth, Known, Mode, Profile, Server, Transport, Trunk};
 
 /// A file that was read, with its places.
 pub(crate) struct Read<T> {
@@ -114,7 +114,7 @@ fn access(profile: &Read<Profile>, faults: &mut Vec<Fault>) {
                     let message = format!("{listen} would take calls from everybody");
                     let fault = profile.document.fault(&format!("/listen/{at}"), message);
                     faults.push(fault.hint(
-                        "auth = \"acl\" with `sources` in a [[trunk]], or an address on 127.0.0.1",
+                        "auth = \"digest\", or \"acl\" with `sources` in a [[trunk]], or an address on 127.0.0.1",
                     ));
                 }
             }
@@ -125,7 +125,24 @@ fn access(profile: &Read<Profile>, faults: &mut Vec<Fault>) {
                 .fault("/auth", "nobody may call: no [[trunk]] names `sources`");
             faults.push(fault.hint("sources = [\"192.76.120.10/32\"] in a [[trunk]]"));
         }
-        Auth::Acl => {}
+        Auth::Acl | Auth::Digest => {}
+    }
+    for (at, trunk) in profile.value.trunks.iter().enumerate() {
+        login(profile, at, trunk, faults);
+    }
+}
+
+/// What a trunk needs to register, and what its password is for.
+fn login(profile: &Read<Profile>, at: usize, trunk: &Trunk, faults: &mut Vec<Fault>) {
+    let mut fault = |field: &str, message: &str| {
+        let pointer = format!("/trunk/{at}{field}");
+        faults.push(profile.document.fault(&pointer, message));
+    };
+    if trunk.register && (trunk.username.is_none() || trunk.proxy.is_none()) {
+        fault("/register", "a registration needs `proxy` and `username`");
+    }
+    if trunk.password.is_some() && trunk.username.is_none() && trunk.auth_user.is_none() {
+        fault("/password", "a password goes with a `username`");
     }
 }
 

@@ -132,10 +132,6 @@ pub(crate) const PROFILE: &[Hint] = &[
         "rtp_secure_media",
         "FreeSWITCH's rtp_secure_media is `srtp`",
     ),
-    Hint::later(
-        "auth=digest",
-        "use \"acl\" with the sources of your trunks, or \"none\" on loopback",
-    ),
     Hint::renamed(
         "session-timeout",
         "FreeSWITCH's session-timeout is `session_timer = { expires = 1800 }`",
@@ -156,10 +152,6 @@ pub(crate) const PROFILE: &[Hint] = &[
         "caller-id-type",
         "FreeSWITCH's caller-id-type is `identity_out`",
     ),
-    Hint::later("password", "today trunks are known by their sources"),
-    Hint::later("username", "today trunks are known by their sources"),
-    Hint::later("register", "today trunks are known by their sources"),
-    Hint::later("realm", "today trunks are known by their sources"),
     Hint::renamed(
         "sip-trace",
         "FreeSWITCH's sip-trace is `media-server trace on`",

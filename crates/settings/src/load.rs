@@ -188,12 +188,24 @@ impl Load<'_> {
     fn profile(&mut self, source: SourceFile, carriers: &[Carrier]) -> Option<Read<Profile>> {
         let name = profile_name(&source.name);
         let mut own = Vec::new();
-        let document = Document::parse(source, &mut own);
+        let mut document = Document::parse(source, &mut own);
         let syntax = own.is_empty();
         let clean = profile_shape().check(&document, &mut own) && syntax;
         self.faults.append(&mut own);
         if !clean {
             return None;
+        }
+        for trunk in 0.. {
+            if document.root().find(&format!("/trunk/{trunk}")).is_none() {
+                break;
+            }
+            let pointer = format!("/trunk/{trunk}/password");
+            environment::resolve_secret(
+                &mut document,
+                &pointer,
+                self.environment,
+                &mut self.faults,
+            );
         }
         let mut value: Profile = document.read(&mut self.faults)?;
         value.name = name;

@@ -10,8 +10,8 @@ use serde::Deserialize;
 
 use crate::carrier::optional_length;
 use crate::{
-    Cidr, ExternalIp, Guard, IdentityIn, IdentityOut, Listen, Numbers, Pace, PortRange, Prack,
-    SessionTimer, Streams, Tls, Transport,
+    Cidr, Digest, ExternalIp, Guard, IdentityIn, IdentityOut, Listen, Numbers, Pace, PortRange,
+    Prack, Secret, SessionTimer, Streams, Tls, Transport,
 };
 
 /// A profile. Its name is the file's.
@@ -36,6 +36,9 @@ pub struct Profile {
     /// Who may call.
     #[serde(default)]
     pub auth: Auth,
+    /// How passwords are asked for.
+    #[serde(default)]
+    pub digest: Digest,
     /// Codecs in order of preference.
     #[serde(default = "g711")]
     #[schemars(length(min = 1))]
@@ -86,6 +89,8 @@ pub enum Auth {
     None,
     /// The sources of the trunks.
     Acl,
+    /// Extensions with their password, and the sources of the trunks.
+    Digest,
 }
 
 /// Whose order of codecs counts.
@@ -185,6 +190,26 @@ pub struct Trunk {
     #[serde(default)]
     #[schemars(length(min = 1))]
     pub tls_server_name: Option<String>,
+    /// Our user name there.
+    #[schemars(length(min = 1))]
+    pub username: Option<String>,
+    /// The user name for the digest, when it is another one.
+    pub auth_user: Option<String>,
+    /// Our password there: answers its challenges.
+    pub password: Option<Secret>,
+    /// The realm that the password is for; without it the domain of `proxy`. No other realm gets an answer.
+    pub realm: Option<String>,
+    /// Register there.
+    #[serde(default)]
+    pub register: bool,
+    /// The life of a registration that we ask for; an hour without it.
+    #[serde(default, deserialize_with = "optional_length")]
+    #[schemars(with = "Option<Length>")]
+    pub expires: Option<Duration>,
+    /// The first pause after a registration that failed for a reason that may pass; 30 s without it.
+    #[serde(default, deserialize_with = "optional_length")]
+    #[schemars(with = "Option<Length>")]
+    pub retry: Option<Duration>,
     /// How often it is asked whether it is there (OPTIONS).
     #[serde(default, deserialize_with = "optional_length")]
     #[schemars(with = "Option<Length>")]

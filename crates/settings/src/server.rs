@@ -9,7 +9,7 @@ use call_core::length::Length;
 use schemars::JsonSchema;
 use serde::{Deserialize, Deserializer};
 
-use crate::{Dns, Outbound, Secret};
+use crate::{Dns, Outbound, Registrar, Secret};
 
 /// The server file.
 #[derive(Debug, Clone, Deserialize, JsonSchema)]
@@ -44,6 +44,8 @@ pub struct Server {
     pub media: Media,
     /// Limits of the whole node.
     pub limits: Limits,
+    /// Registrations of phones.
+    pub registrar: Registrar,
     /// The journal on disk.
     pub journal: Journal,
     /// What the node's own dialplans may call.
@@ -274,6 +276,7 @@ impl Default for Server {
             llm: Llm::default(),
             media: Media::default(),
             limits: Limits::default(),
+            registrar: Registrar::default(),
             journal: Journal::default(),
             outbound: Outbound::default(),
             trace: Trace::default(),

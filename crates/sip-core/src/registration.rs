@@ -205,6 +205,13 @@ impl Registration {
         (self.call_id.clone(), self.tag.clone())
     }
 
+    /// How the registrar reaches us: our Contact with brackets, host and port of our Via. Said before
+    /// [`RegistrationInput::Located`], as it depends on the way there.
+    pub fn reached_at(&mut self, contact: String, sent_by: String) {
+        self.config.contact = contact;
+        self.config.sent_by = sent_by;
+    }
+
     /// The realms whose challenges it answered.
     pub fn realms(&self) -> Vec<String> {
         self.asker.as_ref().map(Asker::realms).unwrap_or_default()

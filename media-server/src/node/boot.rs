@@ -12,7 +12,7 @@ use local_speech::{Models, Pool, PoolConfig, Voices, VoicesConfig};
 use providers::{Fakes, LlmEntry, Providers, Shared};
 use ractor::{Actor, ActorRef};
 use settings::Mode;
-use sip_core::tokens::TokenSource;
+use sip_core::{registrar::RegistrarConfig, tokens::TokenSource};
 use tokio::{runtime, task::JoinHandle};
 
 use super::{Args, Msg, Node};
@@ -28,6 +28,7 @@ use crate::{
         Office, OfficeConfig, OfficeTiming, Pulse, RecordingUploader, Shipper, SnapshotKeeper,
         heartbeats,
     },
+    registrar::{self, Registrar},
     services::{Lines, Registry, Services},
 };
 
@@ -128,12 +129,25 @@ pub async fn start(options: Options) -> Result<NodeHandle, BootError> {
     })?;
     let ears = ears_runtime()?;
     let speech = speech(&settings.server.speech)?;
+    let clock = Clock::start();
+    let snapshots = SnapshotKeeper::open(&data.join("snapshot"), &key);
+    let registrar = Registrar::open(registrar::Parts {
+        config: registrar_config(&settings.server.registrar),
+        clock,
+        snapshots: snapshots.clone(),
+        office: client.clone(),
+        node: journal.node(),
+        seal: NodeSeal::of(client.node_key()),
+        file: data.join("registrations"),
+        key: key.clone(),
+    });
     let services = Arc::new(Services {
-        clock: Clock::start(),
+        clock,
+        registrar,
         media: Media::start(media_config(&settings))?,
         journal,
         office: client.clone(),
-        snapshots: SnapshotKeeper::open(&data.join("snapshot"), &key),
+        snapshots,
         uploader,
         providers: providers(&settings.server, &speech, fakes)?,
         speech_cache: Arc::default(),
@@ -148,6 +162,7 @@ pub async fn start(options: Options) -> Result<NodeHandle, BootError> {
         trunk_book: Arc::default(),
         node_seal: NodeSeal::of(client.node_key()),
         trunks: Mutex::default(),
+        gateways: Mutex::default(),
         metrics: Metrics::default(),
         tokens: Mutex::new(TokenSource::new(entropy::bytes())),
         draining: AtomicBool::new(false),
@@ -323,6 +338,18 @@ async fn open_journal(
     Ok((journal, recovered.lost))
 }
 
+fn registrar_config(settings: &settings::Registrar) -> RegistrarConfig {
+    let seconds = |time: Duration| u32::try_from(time.as_secs()).unwrap_or(u32::MAX);
+    let max_expires_s = seconds(settings.max_expires);
+    RegistrarConfig {
+        min_expires_s: seconds(settings.min_expires).min(max_expires_s),
+        max_expires_s,
+        default_expires_s: max_expires_s,
+        max_contacts: settings.contacts.into(),
+        ..RegistrarConfig::default()
+    }
+}
+
 fn ears_runtime() -> Result<runtime::Runtime, BootError> {
     let mut builder = runtime::Builder::new_multi_thread();
     builder
@@ -422,6 +449,7 @@ fn background(services: &Arc<Services>, data: &Path) -> Vec<JoinHandle<()>> {
         tokio::spawn(services.snapshots.clone().run(office.clone())),
         tokio::spawn(shipper.run()),
         tokio::spawn(services.uploader.clone().run()),
+        tokio::spawn(services.registrar.clone().run()),
         tokio::spawn(heartbeats(
             office,
             node,
@@ -449,6 +477,7 @@ impl NodeHandle {
     /// Takes no new calls, waits for the live ones at most `limit`, ends the rest.
     pub async fn drain(&self, limit: Duration) {
         let _ = self.node.cast(Msg::Drain);
+        self.unregister().await;
         let until = tokio::time::Instant::now() + limit;
         while !self.services.calls.is_empty() && tokio::time::Instant::now() < until {
             tokio::time::sleep(Duration::from_millis(50)).await;
@@ -460,6 +489,15 @@ impl NodeHandle {
         }
         let until = tokio::time::Instant::now() + Duration::from_secs(5);
         while !self.services.book.is_empty() && tokio::time::Instant::now() < until {
+            tokio::time::sleep(Duration::from_millis(20)).await;
+        }
+    }
+
+    /// Waits until carriers know that we are gone, but not for those that do not answer.
+    async fn unregister(&self) {
+        let until = tokio::time::Instant::now() + Duration::from_secs(2);
+        let gone = |gateway: &crate::gateway::Gateway| gateway.standing.state == "unregistered";
+        while !self.services.gateways().values().all(gone) && tokio::time::Instant::now() < until {
             tokio::time::sleep(Duration::from_millis(20)).await;
         }
     }

@@ -8,7 +8,7 @@ use settings::Auth;
 use sip_core::{endpoint::NewInvite, identity::Identities, message::Request};
 
 use super::{Directory, TrunkLine};
-use crate::{call::party, profile::Profile};
+use crate::{call::party, profile::Profile, registrar::Identity};
 
 /// An INVITE that may come in.
 #[derive(Debug, Clone)]
@@ -36,6 +36,23 @@ pub struct Parties {
     pub forwarded_by: Option<String>,
     /// Why it was forwarded.
     pub forwarded_reason: Option<String>,
+}
+
+impl Arrived {
+    /// The call of an extension that knew its password: by that name, whatever From says.
+    pub fn by(identity: &Identity, invite: &NewInvite) -> Arrived {
+        let name = Some(identity.display_name.clone()).filter(|name| !name.is_empty());
+        let parties = Parties {
+            from: identity.user.clone(),
+            name,
+            ..parties(&invite.request, None)
+        };
+        Arrived {
+            trunk: None,
+            tenant: Some(identity.tenant),
+            parties,
+        }
+    }
 }
 
 impl Directory {
