@@ -26,8 +26,8 @@ const EVENTS: u8 = 101;
 enum Deed {
     Say(Vec<i16>),
     Press(String),
-    /// Send nothing at all any more.
-    Mute,
+    /// Send nothing at all any more, or again.
+    Mute(bool),
 }
 
 /// A frame that was heard.
@@ -78,7 +78,12 @@ impl Talker {
 
     /// Sends no packet any more.
     pub fn mute(&self) {
-        self.deeds.send(Deed::Mute).unwrap();
+        self.deeds.send(Deed::Mute(true)).unwrap();
+    }
+
+    /// Sends packets again.
+    pub fn unmute(&self) {
+        self.deeds.send(Deed::Mute(false)).unwrap();
     }
 
     /// All it heard.
@@ -177,7 +182,7 @@ impl Line {
         match deed {
             Deed::Say(pcm) => self.words.extend(pcm),
             Deed::Press(digits) => self.keys.extend(digits.bytes().flat_map(press)),
-            Deed::Mute => self.mute = true,
+            Deed::Mute(mute) => self.mute = mute,
         }
     }
 
