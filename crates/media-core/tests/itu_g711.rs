@@ -55,36 +55,49 @@ fn a_law_matches_every_codeword_of_the_itu_sweep() {
 }
 
 /// Each line of the table keeps its promises, whatever codec is added.
+/// Codecs with filters answer later than they are asked: this many samples per 20 ms at 8 kHz at most.
+const LATEST: usize = 320;
+
+/// Signal to noise over the last frames, at the delay at which it is best.
+fn signal_to_noise_db(sent: &[i16], back: &[i16], frame: usize) -> f64 {
+    let judged = sent.len() - 4 * frame..sent.len() - 2 * frame;
+    let at = |delay: usize| {
+        let (mut power, mut error) = (0.0, 0.0);
+        for i in judged.clone() {
+            let (a, b) = (f64::from(sent[i]), f64::from(back[i + delay]));
+            (power, error) = (power + a * a, error + (a - b) * (a - b));
+        }
+        10.0 * (power / error.max(1.0)).log10()
+    };
+    (0..=LATEST.min(2 * frame - 1))
+        .map(at)
+        .fold(f64::MIN, f64::max)
+}
+
 #[test]
-fn every_codec_in_the_table_round_trips_a_frame_and_refuses_what_does_not_fit() {
+fn every_codec_in_the_table_round_trips_a_tone_and_refuses_what_does_not_fit() {
     for spec in codec::ALL {
         let len = spec.rate.frame_len();
-        let tone: Vec<i16> = (0..len)
-            .map(|i| (8_000.0 * (i as f32 * 0.3).sin()) as i16)
+        let step = 2_400.0 / len as f32 * 0.02;
+        let tone: Vec<i16> = (0..len * 12)
+            .map(|i| (8_000.0 * (i as f32 * step).sin()) as i16)
             .collect();
         let mut law = (spec.make)();
         let mut payload = vec![0; len * 2];
-        let bytes = law.encode(&tone, &mut payload).expect("encodes a frame");
+        let mut heard = Vec::new();
+        for frame in tone.chunks(len) {
+            let bytes = law.encode(frame, &mut payload).expect("encodes a frame");
+            let mut back = vec![0; len];
+            let decoded = law.decode(&payload[..bytes], &mut back);
+            assert_eq!(decoded, Ok(len), "{}", spec.name);
+            heard.extend(back);
+        }
+        let clear_db = signal_to_noise_db(&tone, &heard, len);
+        println!("{}: {clear_db:.1} dB", spec.name);
+        assert!(clear_db > 30.0, "{}: {clear_db:.1} dB", spec.name);
         let mut back = vec![0; len];
-        assert_eq!(
-            law.decode(&payload[..bytes], &mut back),
-            Ok(len),
-            "{}",
-            spec.name
-        );
-        let error: f64 = tone
-            .iter()
-            .zip(&back)
-            .map(|(a, b)| (f64::from(*a) - f64::from(*b)).powi(2))
-            .sum();
-        let power: f64 = tone.iter().map(|a| f64::from(*a).powi(2)).sum();
         assert!(
-            10.0 * (power / error).log10() > 30.0,
-            "{}: signal to noise",
-            spec.name
-        );
-        assert!(
-            law.encode(&tone, &mut [0; 3]).is_err(),
+            law.encode(&tone[..len], &mut [0; 3]).is_err(),
             "{}: short output",
             spec.name
         );
