@@ -72,8 +72,9 @@ impl Db {
         ordered.sort_by_key(|fact| (fact.conversation, order(fact)));
         let mut tx = self.begin().await?;
         let mut calls = tx.lock_calls(&ordered, now).await?;
+        let held = tx.held_facts(&calls).await?;
         let new = tx.insert_facts(&ordered).await?;
-        let mut told = Vec::with_capacity(new.len());
+        let mut fresh = Vec::with_capacity(new.len());
         let mut seen = HashSet::new();
         for fact in ordered {
             let key = key(fact);
@@ -82,17 +83,44 @@ impl Db {
                 && let Some(call) = calls.get_mut(&fact.conversation)
             {
                 call.apply(fact);
-                told.push(event(call, fact, now));
+                fresh.push(fact);
             }
         }
-        let touched: HashSet<CallId> = told.iter().filter_map(|event| event.call).collect();
+        let touched: HashSet<CallId> = fresh.iter().map(|fact| fact.conversation).collect();
         calls.retain(|id, _| touched.contains(id));
+        let told = tell(&mut calls, &held, fresh, now);
         tx.save_calls(&calls, now).await?;
-        let told = told.into_iter().map(|event| owned(event, &calls)).collect();
         tx.tell(told).await?;
         tx.commit().await?;
         Ok(Intake { new: seen.len() })
     }
+}
+
+/// The events of facts, each call's in its order. As long as nobody knows whose a call is (its
+/// beginning is still on the way, by another office), its events are held: a listener of its
+/// tenant would never see them.
+fn tell(
+    calls: &mut BTreeMap<CallId, CallRecord>,
+    held: &[Fact],
+    fresh: Vec<&Fact>,
+    now: i64,
+) -> Vec<NewEvent> {
+    let mut due: Vec<&Fact> = held.iter().chain(fresh).collect();
+    due.sort_by_key(|fact| (fact.conversation, order(fact)));
+    let mut told = Vec::with_capacity(due.len());
+    for fact in due {
+        if let Some(call) = calls.get_mut(&fact.conversation)
+            && has_begun(call)
+        {
+            told.push(event(call, fact, now));
+        }
+    }
+    told.into_iter().map(|event| owned(event, calls)).collect()
+}
+
+/// Whether the fact that opens a call is known, and with it whose the call is.
+fn has_begun(call: &CallRecord) -> bool {
+    call.direction.is_some()
 }
 
 /// The event of a fact. The end is told once: after a provisional end that was already told, it
@@ -149,6 +177,27 @@ fn fact_values(fact: &Fact) -> Vec<Value> {
     ]
 }
 
+/// A stored fact; none when its kind is not known any more.
+fn read_fact(row: &Row) -> Result<Option<Fact>, StoreError> {
+    let (kind, data): (String, serde_json::Value) = (row.get("kind")?, row.json("data")?);
+    let said = match data {
+        serde_json::Value::Null => serde_json::json!({ "type": kind }),
+        data => serde_json::json!({ "type": kind, "data": data }),
+    };
+    let Ok(kind) = serde_json::from_value(said) else {
+        return Ok(None);
+    };
+    Ok(Some(Fact {
+        conversation: row.parse("call_id")?,
+        node: row.parse("node_id")?,
+        boot: row.int("boot")?,
+        seq: row.int("seq")?,
+        at_unix_ms: row.get("at_ms")?,
+        offset_ms: row.int("offset_ms")?,
+        kind,
+    }))
+}
+
 fn read_key(row: &Row) -> Result<FactKey, StoreError> {
     Ok((
         row.get("call_id")?,
@@ -184,6 +233,28 @@ impl Tx {
             }
         }
         Ok(calls)
+    }
+
+    /// Facts whose events are held, of those calls: nearly always none.
+    async fn held_facts(
+        &mut self,
+        calls: &BTreeMap<CallId, CallRecord>,
+    ) -> Result<Vec<Fact>, StoreError> {
+        let strangers: Vec<CallId> = calls
+            .values()
+            .filter(|call| !has_begun(call))
+            .map(|call| call.id)
+            .collect();
+        let mut held = Vec::new();
+        for chunk in strangers.chunks(FACT_CHUNK) {
+            for row in self
+                .all(Query::among("select * from facts where call_id", chunk))
+                .await?
+            {
+                held.extend(read_fact(&row)?);
+            }
+        }
+        Ok(held)
     }
 
     /// Stores facts; the keys of those that were not known.

@@ -121,6 +121,15 @@ impl Query {
         self
     }
 
+    /// `TEXT in (…)`: one of these values.
+    pub fn among<V: Into<Value> + Copy>(text: &str, values: &[V]) -> Self {
+        let places = vec![IN_ORDER; values.len()].join(", ");
+        Self {
+            text: Cow::Owned(format!("{text} in ({places})")),
+            values: values.iter().map(|value| (*value).into()).collect(),
+        }
+    }
+
     /// `insert into TABLE (COLUMNS) values (…), (…)` followed by `suffix`. Every row has as many
     /// values as there are columns; at most 32,766 values in all (SQLite's limit).
     pub fn insert(table: &str, columns: &[&str], rows: Vec<Vec<Value>>, suffix: &str) -> Self {

@@ -5,6 +5,7 @@ use crate::on_both_engines;
 on_both_engines!(
     events_come_live_and_resume_where_they_stopped,
     listeners_hear_their_own_tenant_only,
+    an_end_that_is_known_before_its_beginning_is_told_after_it,
     what_is_no_longer_kept_is_a_resync,
     readiness_and_the_page_are_open,
 );
@@ -144,6 +145,29 @@ mod cases {
         assert_eq!(status, 404);
         let all = listen(&app, "/v1/stream?after=0", &app.admin, None).await;
         assert_eq!(all.take(22).count().await, 22);
+    }
+
+    /// Two offices take two batches about one call at once: the later facts may be in first, when
+    /// nobody knows yet whose call it is.
+    pub async fn an_end_that_is_known_before_its_beginning_is_told_after_it(app: TestApp) {
+        let tenant = app.tenant("harbour").await;
+        let agent = app.agent(&tenant, "receptionist").await;
+        let (switch, call) = (Switch::new(1), CallId::new(5, 5));
+        let facts = switch.call(call, &tenant, &agent);
+        let live = listen(&app, "/v1/stream", &tenant.key, None).await;
+        app.take(switch, &facts[6..]).await;
+        app.take(switch, &facts[..6]).await;
+        let heard: Vec<Heard> = live.take(facts.len()).collect().await;
+        let seqs: Vec<u64> = heard
+            .iter()
+            .filter_map(|event| event.data["seq"].as_u64())
+            .collect();
+        assert_eq!(seqs, (0..facts.len() as u64).collect::<Vec<_>>());
+        assert_eq!(heard.last().expect("the end").kind, "call.ended");
+        // What comes again is not told again.
+        app.tell("journal", &switch.batch(&facts)).await;
+        let all = app.office.db().last_event().await;
+        assert_eq!(all.expect("counted"), heard.last().expect("the end").id);
     }
 
     pub async fn what_is_no_longer_kept_is_a_resync(app: TestApp) {

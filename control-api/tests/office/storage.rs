@@ -281,7 +281,10 @@ async fn three_offices_share_one_empty_database() {
         let chunk = stream.chunk().await.unwrap().expect("the stream goes on");
         heard.push_str(&String::from_utf8_lossy(&chunk));
     }
-    assert!(heard.contains("event: call.ended") && heard.contains(&call.to_string()));
+    assert!(
+        heard.contains("event: call.ended") && heard.contains(&call.to_string()),
+        "{heard}"
+    );
     let record = offices[2]
         .read(&format!("/v1/calls/{call}"), &tenant.key)
         .await;
