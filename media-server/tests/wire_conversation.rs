@@ -3,8 +3,6 @@
 
 #[path = "rig/node.rs"]
 mod rig;
-#[path = "rig/sound.rs"]
-mod sound;
 #[path = "rig/words.rs"]
 mod words;
 
@@ -15,7 +13,7 @@ use local_speech::wer;
 use media_server::node::NodeHandle;
 use rig::{Office, Phone, Site, root};
 use serde_json::{Value, json};
-use sound::part;
+use simulator::overlay::part;
 use words::{Words, render};
 
 const DEMO: &str = "+15550100";

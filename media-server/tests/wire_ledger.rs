@@ -4,8 +4,6 @@
 
 #[path = "rig/node.rs"]
 mod rig;
-#[path = "rig/sound.rs"]
-mod sound;
 #[path = "rig/words.rs"]
 mod words;
 
@@ -20,7 +18,7 @@ use std::{
 use local_speech::wer;
 use rig::{Office, Site, root};
 use serde_json::{Value, json};
-use sound::{Parting, part};
+use simulator::overlay::{Parting, part};
 use words::{Words, render};
 
 const CALLS: usize = 50;

@@ -556,14 +556,16 @@ async fn descriptors_grow_by_the_call_and_everything_is_back_when_the_calls_are_
     all_go(&warm).await;
     let idle =
         || server.metric("ms_dialogs_active") == 0.0 && server.metric("ms_calls_active") == 0.0;
+    let free = || server.metric("ms_media{what=\"ports_leased\"}") == 0.0;
     server.until("idle", idle);
-    let (begin, tasks) = (server.descriptors(), server.metric("ms_tasks"));
+    server.until("the first calls' sockets are closed", free);
+    let (begin, tasks) = (server.descriptors_at_rest(), server.metric("ms_tasks"));
     let ten = crowd(&site, 10, 0);
     hears(&ten, 5).await;
-    let with_ten = server.descriptors();
+    let with_ten = server.descriptors_at_rest();
     let thirty = crowd(&site, 20, 0);
     hears(&thirty, 5).await;
-    let with_thirty = server.descriptors();
+    let with_thirty = server.descriptors_at_rest();
     let each = (with_ten - begin) / 10;
     assert_eq!(
         (with_ten - begin, with_thirty - begin),
@@ -575,9 +577,7 @@ async fn descriptors_grow_by_the_call_and_everything_is_back_when_the_calls_are_
     all_go(&thirty).await;
     server.until("no dialog is left", idle);
     server.until("sockets are closed", || server.descriptors() <= begin);
-    server.until("ports rest or are free", || {
-        server.metric("ms_media{what=\"ports_leased\"}") == 0.0
-    });
+    server.until("ports rest or are free", free);
     server.until("tasks are over", || server.metric("ms_tasks") <= tasks);
     assert_eq!(server.json(&["status"])["dialogs"], 0);
 }

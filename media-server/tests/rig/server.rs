@@ -132,6 +132,27 @@ impl Server {
         let folder = format!("/proc/{}/fd", self.child.id());
         std::fs::read_dir(folder).unwrap().count()
     }
+
+    /// How many are open at rest: the figure that five looks, a fifth of a second apart, agree on.
+    /// Scraping the metrics and trying the office again each open one for a moment.
+    pub fn descriptors_at_rest(&self) -> usize {
+        let looks = || {
+            let look = |_| {
+                std::thread::sleep(Duration::from_millis(200));
+                self.descriptors()
+            };
+            (0..5).map(look).collect::<std::collections::BTreeSet<_>>()
+        };
+        let mut seen = looks();
+        for _ in 0..20 {
+            if seen.len() == 1 {
+                break;
+            }
+            seen = looks();
+        }
+        assert_eq!(seen.len(), 1, "descriptors come and go: {seen:?}");
+        *seen.first().unwrap()
+    }
 }
 
 impl Drop for Server {

@@ -1,7 +1,5 @@
 //! An utterance's own sound laid over the channel of a recording: where the two part.
 
-#![allow(dead_code, reason = "each test program uses its part")]
-
 /// Where an utterance's sound ends in a channel.
 #[derive(Debug)]
 pub struct Parting {
@@ -44,11 +42,25 @@ fn same(heard: i16, meant: i16) -> bool {
     (i32::from(heard) - i32::from(meant)).abs() <= i32::from(meant).abs() / 16 + 16
 }
 
+/// The sound from a sample on that lies within one frame, or little more: no pause can fall into it
+/// without being seen.
+fn piece(utterance: &[i16], first: usize) -> Option<&[i16]> {
+    utterance.get(first..(first + 40).next_multiple_of(160))
+}
+
+/// The first place from `from` on where a piece is, sample for sample.
+fn exactly(channel: &[i16], piece: &[i16], from: usize) -> Option<usize> {
+    let fits = |heard: &[i16]| heard.iter().zip(piece).all(|(h, m)| same(*h, *m));
+    let mut windows = channel.get(from..)?.windows(piece.len());
+    windows.position(fits).map(|at| from + at)
+}
+
 /// Lays an utterance over a channel. A pause within it is stepped over.
 pub fn part(channel: &[i16], utterance: &[i16]) -> Option<Parting> {
-    let first = utterance.iter().position(|s| s.abs() > AUDIBLE).unwrap();
+    let first = utterance.iter().position(|s| s.abs() > AUDIBLE)?;
     let probe = &utterance[first..first + PROBE];
-    let at = locate(channel, probe, first, channel.len())?;
+    let at = locate(channel, probe, first, channel.len());
+    let at = at.or_else(|| exactly(channel, piece(utterance, first)?, first))?;
     let begins = at - first;
     let (mut lag, mut i) = (begins, 0);
     while i < utterance.len() {
@@ -80,11 +92,45 @@ pub fn part(channel: &[i16], utterance: &[i16]) -> Option<Parting> {
 fn resumes(channel: &[i16], utterance: &[i16], lag: usize, i: usize) -> Option<(usize, usize)> {
     let quiet = utterance[i..].iter().position(|s| s.abs() > AUDIBLE)?;
     let next = i + quiet;
-    let end = (next + 40).next_multiple_of(160);
-    let probe = utterance.get(next..end)?;
-    let range = channel.get(lag + i..channel.len().min(lag + end + 16_000))?;
-    let mut windows = range.windows(probe.len());
-    let fits = |heard: &[i16]| heard.iter().zip(probe).all(|(h, m)| same(*h, *m));
-    let at = lag + i + windows.position(fits)?;
+    let probe = piece(utterance, next)?;
+    let end = channel.len().min(lag + next + probe.len() + 16_000);
+    let at = exactly(channel.get(..end)?, probe, lag + i)?;
     Some((next, at.checked_sub(next)?))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn voice() -> Vec<i16> {
+        let mut dice = crate::dice::Dice::new(7);
+        (0..4_000)
+            .map(|_| dice.between(300, 9_000) as i16)
+            .collect()
+    }
+
+    /// Silence for one frame where the machine was too busy.
+    fn heard(voice: &[i16], hole_at: usize) -> Vec<i16> {
+        let mut channel = vec![0; 800];
+        channel.extend(&voice[..hole_at]);
+        channel.extend([0; 160]);
+        channel.extend(&voice[hole_at..3_000]);
+        channel.extend([0; 800]);
+        channel
+    }
+
+    #[test]
+    fn a_pause_is_stepped_over_wherever_it_falls_and_the_end_is_found_to_the_sample() {
+        let voice = voice();
+        for hole_at in [160, 320, 480, 1_600] {
+            let parting = part(&heard(&voice, hole_at), &voice).unwrap();
+            let found = (parting.begins, parting.last, parting.lost, parting.paused);
+            assert_eq!(found, (800, 3_000, 3_000, 160), "hole at {hole_at}");
+        }
+    }
+
+    #[test]
+    fn what_was_never_said_is_not_found() {
+        assert!(part(&[0; 8_000], &voice()).is_none());
+    }
 }
