@@ -12,7 +12,8 @@ mod watch;
 pub use line::{EventFormat, Negotiated};
 pub use source::{Admission, SourceLock};
 pub use terms::{
-    Command, Digit, EarFrame, Fault, LegConfig, LegEvent, LegEventKind, LegStats, Mode, Tick, Wire,
+    Command, Digit, EarFrame, Fault, LegConfig, LegEvent, LegEventKind, LegStats, Mode, Stream, Tick,
+    Wire,
 };
 pub use watch::{Silence, Timeouts};
 
@@ -47,6 +48,9 @@ const MAX_RECOVERED: usize = 3 * crate::MAX_FRAME_LEN;
 pub struct Leg {
     line: Line,
     source: SourceLock,
+    /// Streams of former calls on this port, which may still be sent.
+    formers: Vec<Stream>,
+    ssrc: Option<u32>,
     jitter: Jitter,
     keys: DtmfReceiver,
     gate: Gate,
@@ -118,6 +122,8 @@ impl Leg {
         let playout = Playout::new(VOICE_RATE.samples(PLAYOUT_MS), wire.position);
         Self {
             source: SourceLock::new(negotiated.remote),
+            formers: Vec::new(),
+            ssrc: None,
             jitter: Jitter::new(rate, line.rtp_clock(), ears.is_some() || reflex_armed),
             keys: DtmfReceiver::default(),
             gate: Gate::default(),
@@ -155,9 +161,32 @@ impl Leg {
             self.stats.foreign_type += 1;
             return;
         };
-        if self.admit(src) {
+        let stream = Stream {
+            source: src,
+            ssrc: packet.ssrc,
+        };
+        if self.is_former(stream) {
+            self.stats.refused_former += 1;
+        } else if self.admit(src) {
+            self.ssrc = Some(packet.ssrc);
             self.on_rtp(kind, &packet);
         }
+    }
+
+    /// Never hear these: calls before this one on the same port, whose far ends may not have stopped. An address that
+    /// signalling names for this call is heard all the same.
+    pub fn shun(&mut self, formers: Vec<Stream>) {
+        self.formers = formers;
+    }
+
+    fn is_former(&self, stream: Stream) -> bool {
+        self.formers.contains(&stream) && !self.source.is_signalled(stream.source)
+    }
+
+    /// The stream that is heard.
+    fn heard(&self) -> Option<Stream> {
+        let (source, ssrc) = (self.source.source()?, self.ssrc?);
+        Some(Stream { source, ssrc })
     }
 
     /// One tick: exactly one packet.
@@ -279,6 +308,7 @@ impl Leg {
             starved_samples: self.speaker.playout.starved(),
             discarded_samples: self.speaker.playout.discarded(),
             refused_source: self.source.refused(),
+            heard: self.heard(),
             ..self.stats
         }
     }

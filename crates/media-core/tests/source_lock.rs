@@ -4,7 +4,7 @@
 mod sim;
 
 use media_core::FRAME;
-use media_core::leg::{Command, Leg, LegEventKind, Wire};
+use media_core::leg::{Command, Leg, LegEventKind, Stream, Wire};
 use sim::{Talker, config, far_end};
 use std::net::SocketAddr;
 use std::time::Duration;
@@ -82,4 +82,33 @@ fn re_negotiating_the_same_address_keeps_the_lock() {
     leg.handle(FRAME, Command::Renegotiate(config().negotiated));
     leg.on_packet(FRAME * 2, address(2), &talker.say());
     assert_eq!(leg.tick(FRAME * 3).to, Some(address(1)));
+}
+
+#[test]
+fn a_former_call_that_still_sends_is_never_heard_and_holds_up_nobody() {
+    let (mut former, mut caller) = (Talker::new(0, 7), Talker::new(0, 9));
+    let mut before = leg();
+    before.on_packet(FRAME, address(1), &former.say());
+    let heard = before.stats().heard.unwrap();
+    assert_eq!(heard.source, address(1));
+
+    let mut leg = leg();
+    leg.shun(vec![heard]);
+    for n in 1..50 {
+        leg.on_packet(FRAME * n, address(1), &former.say());
+    }
+    assert_eq!(kinds(&mut leg), [], "as if nobody had come");
+    assert_eq!(leg.stats().refused_former, 49);
+    leg.on_packet(FRAME * 50, address(2), &caller.say());
+    assert_eq!(leg.tick(FRAME * 51).to, Some(address(2)));
+    for n in 51..300 {
+        leg.on_packet(FRAME * n, address(1), &former.say());
+    }
+    assert_eq!(leg.tick(FRAME * 300).to, Some(address(2)), "not after any silence");
+    // The same phone may call again with the stream it had, when signalling says that it is there.
+    let mut again = self::leg();
+    let source = far_end();
+    again.shun(vec![Stream { source, ..heard }]);
+    again.on_packet(FRAME, source, &former.say());
+    assert_eq!(kinds(&mut again), [LegEventKind::FirstPacket { source }]);
 }

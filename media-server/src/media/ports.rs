@@ -1,7 +1,8 @@
 //! RTP ports: even ones from a range, each resting after use so that a late packet of the last call meets nobody.
 
 use super::MediaError;
-use std::collections::VecDeque;
+use media_core::leg::Stream;
+use std::collections::{HashMap, VecDeque};
 use std::ops::RangeInclusive;
 use std::sync::{Arc, Mutex, PoisonError};
 use std::time::{Duration, Instant};
@@ -10,6 +11,9 @@ use std::time::{Duration, Instant};
 const REST: Duration = Duration::from_secs(5);
 /// How long it rests at least when no other is left.
 const SHORT_REST: Duration = Duration::from_secs(1);
+
+/// Streams remembered for each port.
+const FORMERS: usize = 4;
 
 /// The pool in numbers.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
@@ -32,6 +36,8 @@ pub(super) struct PortPool {
     /// Ranges whose ports are all known here; those of several profiles may overlap.
     ranges: Vec<RangeInclusive<u16>>,
     free: VecDeque<u16>,
+    /// Who was heard on a port last.
+    formers: HashMap<u16, VecDeque<Stream>>,
     resting: VecDeque<(u16, Duration)>,
     numbers: PortNumbers,
 }
@@ -41,6 +47,7 @@ impl PortPool {
         let mut pool = Self {
             ranges: Vec::new(),
             free: VecDeque::new(),
+            formers: HashMap::new(),
             resting: VecDeque::new(),
             numbers: PortNumbers::default(),
         };
@@ -82,6 +89,20 @@ impl PortPool {
         Ok(port)
     }
 
+    /// The streams that were heard on this port by calls before.
+    fn formers(&self, port: u16) -> Vec<Stream> {
+        let formers = self.formers.get(&port).into_iter().flatten();
+        formers.copied().collect()
+    }
+
+    fn remember(&mut self, port: u16, heard: Option<Stream>) {
+        let Some(heard) = heard else { return };
+        let formers = self.formers.entry(port).or_default();
+        formers.retain(|former| *former != heard);
+        formers.push_front(heard);
+        formers.truncate(FORMERS);
+    }
+
     pub(super) fn release(&mut self, now: Duration, port: u16) {
         self.numbers.leased = self.numbers.leased.saturating_sub(1);
         self.resting.push_back((port, now));
@@ -120,6 +141,8 @@ impl PortPool {
 #[derive(Debug)]
 pub(super) struct PortLease {
     port: u16,
+    formers: Vec<Stream>,
+    heard: Option<Stream>,
     epoch: Instant,
     pool: Arc<Mutex<PortPool>>,
 }
@@ -128,11 +151,22 @@ impl PortLease {
     pub(super) const fn port(&self) -> u16 {
         self.port
     }
+
+    /// Streams of calls before on this port, whose far ends may not have stopped.
+    pub(super) fn formers(&self) -> Vec<Stream> {
+        self.formers.clone()
+    }
+
+    /// Who was heard on it in this call.
+    pub(super) const fn heard(&mut self, stream: Option<Stream>) {
+        self.heard = stream;
+    }
 }
 
 impl Drop for PortLease {
     fn drop(&mut self) {
         let mut pool = self.pool.lock().unwrap_or_else(PoisonError::into_inner);
+        pool.remember(self.port, self.heard);
         pool.release(self.epoch.elapsed(), self.port);
     }
 }
@@ -142,12 +176,14 @@ pub(super) fn lease(
     epoch: Instant,
     range: &RangeInclusive<u16>,
 ) -> Result<PortLease, MediaError> {
-    let port = pool
-        .lock()
-        .unwrap_or_else(PoisonError::into_inner)
-        .lease(epoch.elapsed(), range)?;
+    let mut ports = pool.lock().unwrap_or_else(PoisonError::into_inner);
+    let port = ports.lease(epoch.elapsed(), range)?;
+    let formers = ports.formers(port);
+    drop(ports);
     Ok(PortLease {
         port,
+        formers,
+        heard: None,
         epoch,
         pool: Arc::clone(pool),
     })

@@ -59,7 +59,7 @@ pub struct LegSeat {
     shared: Arc<Shared>,
     launched: bool,
     ear_batch: usize,
-    _lease: PortLease,
+    lease: PortLease,
 }
 
 impl LegSeat {
@@ -89,7 +89,7 @@ impl LegSeat {
             shared,
             launched: false,
             ear_batch: 1,
-            _lease: lease,
+            lease,
         })
     }
 
@@ -173,7 +173,8 @@ impl LegSeat {
         ends: ThreadEnds,
         resumes_from: Option<Duration>,
     ) -> Result<(), MediaError> {
-        let leg = Leg::new(config, self.shared.wire(), self.media.now());
+        let mut leg = Leg::new(config, self.shared.wire(), self.media.now());
+        leg.shun(self.lease.formers());
         let seated = Seated {
             leg,
             ends,
@@ -192,5 +193,7 @@ impl LegSeat {
 impl Drop for LegSeat {
     fn drop(&mut self) {
         self.stop();
+        let heard = self.stats().heard;
+        self.lease.heard(heard);
     }
 }

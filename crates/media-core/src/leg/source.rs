@@ -100,6 +100,19 @@ impl SourceLock {
         }
     }
 
+    /// Whether signalling named this address.
+    pub fn is_signalled(&self, from: SocketAddr) -> bool {
+        self.signalled == Some(from)
+    }
+
+    /// Where media comes from now.
+    pub const fn source(&self) -> Option<SocketAddr> {
+        match self.lock {
+            Lock::Locked { source, .. } => Some(source),
+            Lock::Open | Lock::Released { .. } => None,
+        }
+    }
+
     /// Packets refused so far.
     pub const fn refused(&self) -> u64 {
         self.refused

@@ -182,6 +182,15 @@ pub struct Tick<'a> {
     pub position: Position,
 }
 
+/// A stream of RTP: who sends it and what it calls itself.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct Stream {
+    /// Its address.
+    pub source: SocketAddr,
+    /// Its synchronisation source (RFC 3550 §8).
+    pub ssrc: u32,
+}
+
 /// Figures of a leg.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
 pub struct LegStats {
@@ -201,6 +210,10 @@ pub struct LegStats {
     pub malformed: u64,
     /// Packets of a payload type that was not negotiated.
     pub foreign_type: u64,
+    /// Packets of a former call on the same port.
+    pub refused_former: u64,
+    /// The stream that is heard.
+    pub heard: Option<Stream>,
     /// Packets from an address that is not the leg's source.
     pub refused_source: u64,
     /// Datagrams that failed the SRTP check; counted by the owner of the socket.
