@@ -48,11 +48,21 @@ free_port() {
     grep -qiE ":$(printf %04X "$port") " /proc/net/udp /proc/net/tcp || { echo "$port"; return; }
   done
 }
-sip=$(free_port) http=$(free_port) ops=$(free_port) agent=$(free_port)
+sip=$(free_port) http=$(free_port) ops=$(free_port) agent=$(free_port) acl=$(free_port)
 
 # The shipped profile on other ports; RTP keeps its range.
 mkdir -p "$work/sip-profiles"
 sed "s/127\.0\.0\.1:5060/127.0.0.1:$sip/g" "$root/loadtest/server/sip-profiles/internal.toml" >"$work/sip-profiles/internal.toml"
+# Where strangers knock: nobody may call here but a trunk that does not exist.
+cat >"$work/sip-profiles/acl.toml" <<ACL
+listen = ["udp://127.0.0.1:$acl"]
+context = "internal"
+auth = "acl"
+rtp = { ports = "20000-32767" }
+[[trunk]]
+name = "nobody"
+sources = ["192.0.2.1/32"]
+ACL
 export SIDETONE_PROFILES_DIR="$work/sip-profiles"
 export SIDETONE_HTTP__BIND="127.0.0.1:$http" SIDETONE_OPS__BIND="127.0.0.1:$ops"
 export SIDETONE_OPS__SOCKET="$work/server.sock" SIDETONE_DATA__ADMIN_KEY_FILE="$work/admin.key"
@@ -70,8 +80,28 @@ done
 sleep 3 # start-up work is not the calls'
 
 code=0
+if [ "$plan" = flood ]; then
+  "$root/loadtest/flood.sh" "$binary" "$server" "$sip" "$acl" "$ops" | tee "$work/table.md" || code=${PIPESTATUS[0]}
+  { echo; echo "### $plan · $(date -u +'%Y-%m-%d %H:%M UTC')"; echo; sed -n 's/^story = "\(.*\)"/\1./p' "$file"; echo; echo "Commit: $(git -C "$root" rev-parse --short HEAD), $(nproc) cores.${note:+ $note}"; echo; cat "$work/table.md"; } >>"$results"
+  exit "$code"
+fi
+# What must be back when the calls are over: RSS (KB), descriptors, dialogs, tasks, ports.
+own_state() {
+  local text
+  text=$(curl -sf "http://127.0.0.1:$ops/metrics")
+  number() { sed -n "s/^$1 //p" <<<"$text"; }
+  echo "$(awk '/^VmRSS/ { print $2 }' "/proc/$server/status") $(ls "/proc/$server/fd" | wc -l) $(number ms_dialogs_active) $(number ms_tasks) $(number 'ms_media{what="ports_leased"}')"
+}
+before=$(own_state)
 "$binary" load "$file" --target "127.0.0.1:$sip" --server-pid "$server" --json "$work/result.json" | tee "$work/table.md" || code=${PIPESTATUS[0]}
 [ -s "$work/result.json" ] || exit 1
+
+# Forty seconds after the last of many calls, everything is back.
+left=''
+if [ "$plan" = mixed-20000 ]; then
+  sleep 40
+  left="| 40 s after: RSS KB, descriptors, dialogs, tasks, ports | $(own_state), before the first call $before |"
+fi
 
 # What the server says of itself. A record for each call must exist once the last has ended.
 sleep 2
@@ -85,6 +115,7 @@ placed=$(sed -n 's/^ *"placed": \([0-9]*\).*/\1/p' "$work/result.json")
 own() {
   echo "| server's own send lateness | $late; ticks given up: $(media skipped_ticks) |"
   echo "| records | $records of $placed calls |"
+  [ -z "$left" ] || echo "$left"
 }
 
 # A binary from elsewhere may be of another commit: whoever brings it says which.

@@ -51,6 +51,8 @@ enum Command {
     Call(Box<crate::phone::Args>),
     /// The load generator: many calls by a plan, measured.
     Load(crate::load::Args),
+    /// Flood a server on loopback with INVITEs from strangers, to measure what that costs it.
+    Flood(crate::load::flood::Args),
     /// The separate agent process of load tests: returns what it hears.
     StubAgent(crate::load::stub_agent::Args),
 }
@@ -82,6 +84,7 @@ pub fn run() -> ExitCode {
         Command::Drain(args) => ask::drain(&args),
         Command::Call(args) => crate::phone::run(&args),
         Command::Load(args) => crate::load::run(&args),
+        Command::Flood(args) => crate::load::flood::run(&args),
         Command::StubAgent(args) => crate::load::stub_agent::run(&args),
     };
     match outcome {

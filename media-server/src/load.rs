@@ -6,6 +6,7 @@
 
 mod dialler;
 mod ear;
+pub mod flood;
 mod gauge;
 mod mark;
 mod plan;

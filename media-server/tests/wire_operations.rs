@@ -17,6 +17,7 @@ use std::{
 };
 
 use crowd::{Crowd, Plan};
+use media_server::load::flood;
 use rig::Site;
 use serde_json::json;
 use server::{Letters, Server};
@@ -580,4 +581,38 @@ async fn descriptors_grow_by_the_call_and_everything_is_back_when_the_calls_are_
     server.until("ports rest or are free", free);
     server.until("tasks are over", || server.metric("ms_tasks") <= tasks);
     assert_eq!(server.json(&["status"])["dialogs"], 0);
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_flood_of_strangers_is_not_parsed_and_live_calls_do_not_hear_it() {
+    let site = Site::new(NO_LIMITS, Some(ECHO));
+    let external = place();
+    let acl = format!(
+        "listen = [\"udp://{external}\"]\ncontext = \"internal\"\nauth = \"acl\"\n\
+         [[trunk]]\nname = \"carrier\"\nsources = [\"192.0.2.1/32\"]\n"
+    );
+    site.write("profiles/external.toml", &acl);
+    let node = site.start().await;
+    let crowd = crowd(&site, 3, 0);
+    hears(&crowd, 10).await;
+    let before = counts(&crowd);
+    let flood = flood::Args {
+        to: external,
+        pps: 5_000,
+        sources: 250,
+        seconds: 3,
+    };
+    let sent = tokio::task::spawn_blocking(move || flood::send(&flood).unwrap().0);
+    let sent = sent.await.unwrap();
+    goes_on(&crowd, &before).await;
+    let gate = node.services.lines.get("external").unwrap().wire.gate().clone();
+    let dropped: u64 = gate.dropped().numbers().iter().map(|(_, n)| n).sum();
+    // 500 at once and 500 a second may pass; what the kernel dropped was not even looked at.
+    assert_eq!(sent, 15_000);
+    assert!(dropped >= 5_000, "{:?}", gate.dropped());
+    all_go(&crowd).await;
+    for caller in crowd.callers() {
+        caller.heard_one_stream();
+    }
+    node.stop().await;
 }

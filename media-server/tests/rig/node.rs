@@ -148,7 +148,12 @@ pub struct Phone {
 
 impl Phone {
     pub fn call(uri: &str, args: &[&str]) -> Self {
-        let mut command = Command::new(env!("CARGO_BIN_EXE_media-server"));
+        let program = Command::new(env!("CARGO_BIN_EXE_media-server"));
+        Self::call_with(program, uri, args)
+    }
+
+    /// The same by another command: in a network namespace.
+    pub fn call_with(mut command: Command, uri: &str, args: &[&str]) -> Self {
         command.arg("call").arg(uri).arg("--json").args(args);
         let child = command.stdin(Stdio::null()).stdout(Stdio::piped()).spawn();
         let mut child = child.unwrap();

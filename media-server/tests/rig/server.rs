@@ -27,12 +27,16 @@ pub struct Server {
 }
 
 impl Server {
-    /// Starts it and waits until its ops port listens.
+    /// Starts it and waits until it answers commands.
     pub fn start(site: &Site) -> Self {
+        Self::start_with(site, Command::new(env!("CARGO_BIN_EXE_media-server")))
+    }
+
+    /// The same by another command: in a network namespace.
+    pub fn start_with(site: &Site, mut command: Command) -> Self {
         let log = site.dir.path().join("server.log");
         let file = File::options().create(true).append(true).open(&log);
         let file = file.unwrap();
-        let mut command = Command::new(env!("CARGO_BIN_EXE_media-server"));
         command.args(["serve", "--config"]).arg(site.config());
         command.env("SIDETONE_NODE_KEY", NODE_KEY);
         let command = command
@@ -45,9 +49,6 @@ impl Server {
             log,
             ops: site.ops,
         };
-        let listens = || TcpStream::connect(site.ops).is_ok();
-        server.until("its ops port listens", listens);
-        // The socket for commands is made right after.
         server.until("it answers commands", || {
             server.run(&["status"]).status.success()
         });
