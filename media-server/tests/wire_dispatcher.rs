@@ -148,18 +148,28 @@ async fn with_one_of_two_switches_killed_new_calls_flow_over_the_other() {
     let mut cage = Cage::new(&["mid", "s1", "s2", "ph"]);
     for (n, end) in ["s1", "s2", "ph"].into_iter().enumerate() {
         let net = format!("10.8.{}", n + 1);
-        cage.link((end, &format!("{net}.2/24")), ("mid", &format!("{net}.1/24")));
+        cage.link(
+            (end, &format!("{net}.2/24")),
+            ("mid", &format!("{net}.1/24")),
+        );
         cage.gateway(end, &format!("{net}.1"));
     }
     cage.routes("mid", "");
-    let (first, second) = (switch(&cage, "s1", "10.8.1.2", "10.8.1.1"), switch(&cage, "s2", "10.8.2.2", "10.8.2.1"));
+    let (first, second) = (
+        switch(&cage, "s1", "10.8.1.2", "10.8.1.1"),
+        switch(&cage, "s2", "10.8.2.2", "10.8.2.1"),
+    );
     let folder = tempfile::tempdir().unwrap();
     let _kamailio = Kamailio::start(&cage, folder.path(), &modules);
     let log = || std::fs::read_to_string(folder.path().join("kamailio.log")).unwrap_or_default();
     first.1.until("kamailio relays", || call(&cage).1);
     for _ in 0..3 {
         let (summary, content) = call(&cage);
-        assert!(content && summary["voiced_ms"].as_u64().unwrap() > 300, "{summary:#}\n{}", log());
+        assert!(
+            content && summary["voiced_ms"].as_u64().unwrap() > 300,
+            "{summary:#}\n{}",
+            log()
+        );
     }
     for (_, server) in [&first, &second] {
         let log = server.log();

@@ -80,41 +80,70 @@ fn call(cage: &Cage, user: &str, args: &[&str]) -> serde_json::Value {
 
 #[tokio::test(flavor = "multi_thread")]
 async fn a_phone_behind_nat_and_a_server_behind_nat_hear_each_other_and_end_their_calls() {
-    if !cage::is_here("a_phone_behind_nat_and_a_server_behind_nat_hear_each_other_and_end_their_calls") {
+    if !cage::is_here(
+        "a_phone_behind_nat_and_a_server_behind_nat_hear_each_other_and_end_their_calls",
+    ) {
         return;
     }
     let site = Site::new("", Some(PLAN));
     let loopback = std::fs::read_to_string(site.dir.path().join("profiles/internal.toml")).unwrap();
     site.write("profiles/internal.toml", &profile(SERVER));
     let cage = world();
-    let mut server = Server::start_with(&site, cage.command("srv", env!("CARGO_BIN_EXE_media-server")));
+    let mut server = Server::start_with(
+        &site,
+        cage.command("srv", env!("CARGO_BIN_EXE_media-server")),
+    );
     let words = ["--step", "tell:one two three four five", "--seconds", "4"];
     // The address in SDP and Contact is the phone's private one, which nobody can reach.
     let udp = call(&cage, "echo", &words);
-    let tcp = call(&cage, "echo", &[&words[..], &["--transport", "tcp"]].concat());
+    let tcp = call(
+        &cage,
+        "echo",
+        &[&words[..], &["--transport", "tcp"]].concat(),
+    );
     let ours = call(&cage, "we-hang-up", &["--stay", "--seconds", "20"]);
     for summary in [&udp, &tcp] {
         let heard = summary["voiced_ms"].as_u64().unwrap_or(0);
-        assert!(heard > 500, "our words come back: {summary:#}\n{}", server.log());
+        assert!(
+            heard > 500,
+            "our words come back: {summary:#}\n{}",
+            server.log()
+        );
     }
-    assert!(ours["talked_ms"].as_u64().unwrap() < 10_000, "our BYE reaches it: {ours:#}");
+    assert!(
+        ours["talked_ms"].as_u64().unwrap() < 10_000,
+        "our BYE reaches it: {ours:#}"
+    );
     server.signal("TERM");
     assert_eq!(server.ends(LIMIT).code(), Some(0), "{}", server.log());
     drop(server);
 
     site.write("profiles/internal.toml", &loopback);
     let _server = Server::start(&site);
-    for (summary, reason) in [(&udp, "caller_hangup"), (&tcp, "caller_hangup"), (&ours, "dialplan_hangup")] {
+    for (summary, reason) in [
+        (&udp, "caller_hangup"),
+        (&tcp, "caller_hangup"),
+        (&ours, "dialplan_hangup"),
+    ] {
         let call = site.office().ended(&summary["sip_call_id"]).await;
         assert_eq!(call["end_reason"], json!(reason), "{call:#}");
-        assert_eq!(site.office().facts(&call, "ack_confirmed").await.len(), 1, "{call:#}");
+        assert_eq!(
+            site.office().facts(&call, "ack_confirmed").await.len(),
+            1,
+            "{call:#}"
+        );
         let ladder = site.office().facts(&call, "ladder").await;
         let answer = ladder[0]["rungs"].as_array().unwrap().iter().find(|rung| {
             rung["way"] == "out" && rung["line"] == "SIP/2.0 200 OK" && rung["body"] != json!(null)
         });
         let headers = answer.unwrap()["headers"].as_array().unwrap();
-        let contact = headers.iter().find_map(|h| h.as_str().unwrap().strip_prefix("Contact: "));
-        assert!(contact.unwrap().contains(&format!("@{SERVER}:5080")), "{contact:?}");
+        let contact = headers
+            .iter()
+            .find_map(|h| h.as_str().unwrap().strip_prefix("Contact: "));
+        assert!(
+            contact.unwrap().contains(&format!("@{SERVER}:5080")),
+            "{contact:?}"
+        );
     }
 }
 

@@ -605,7 +605,14 @@ async fn a_flood_of_strangers_is_not_parsed_and_live_calls_do_not_hear_it() {
     let sent = tokio::task::spawn_blocking(move || flood::send(&flood).unwrap().0);
     let sent = sent.await.unwrap();
     goes_on(&crowd, &before).await;
-    let gate = node.services.lines.get("external").unwrap().wire.gate().clone();
+    let gate = node
+        .services
+        .lines
+        .get("external")
+        .unwrap()
+        .wire
+        .gate()
+        .clone();
     let dropped: u64 = gate.dropped().numbers().iter().map(|(_, n)| n).sum();
     // 500 at once and 500 a second may pass; what the kernel dropped was not even looked at.
     assert_eq!(sent, 15_000);

@@ -12,8 +12,8 @@ mod watch;
 pub use line::{EventFormat, Negotiated};
 pub use source::{Admission, SourceLock};
 pub use terms::{
-    Command, Digit, EarFrame, Fault, LegConfig, LegEvent, LegEventKind, LegStats, Mode, Stream, Tick,
-    Wire,
+    Command, Digit, EarFrame, Fault, LegConfig, LegEvent, LegEventKind, LegStats, Mode, Stream,
+    Tick, Wire,
 };
 pub use watch::{Silence, Timeouts};
 

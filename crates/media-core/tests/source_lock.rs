@@ -104,7 +104,11 @@ fn a_former_call_that_still_sends_is_never_heard_and_holds_up_nobody() {
     for n in 51..300 {
         leg.on_packet(FRAME * n, address(1), &former.say());
     }
-    assert_eq!(leg.tick(FRAME * 300).to, Some(address(2)), "not after any silence");
+    assert_eq!(
+        leg.tick(FRAME * 300).to,
+        Some(address(2)),
+        "not after any silence"
+    );
     // The same phone may call again with the stream it had, when signalling says that it is there.
     let mut again = self::leg();
     let source = far_end();

@@ -13,10 +13,16 @@ use std::{
 pub fn is_here(test: &str) -> bool {
     let name = format!("st-probe-{}", std::process::id());
     let made = quietly("ip", &["netns", "add", &name]);
-    let rules = made && quietly("ip", &["netns", "exec", &name, "nft", "add", "table", "ip", "nat"]);
+    let rules = made
+        && quietly(
+            "ip",
+            &["netns", "exec", &name, "nft", "add", "table", "ip", "nat"],
+        );
     quietly("ip", &["netns", "del", &name]);
     if !rules {
-        println!("SKIP {test}: no network namespaces with nftables (root, Debian: iproute2 nftables)");
+        println!(
+            "SKIP {test}: no network namespaces with nftables (root, Debian: iproute2 nftables)"
+        );
     }
     rules
 }
@@ -74,7 +80,10 @@ impl Cage {
         let (to_b, to_a) = (format!("to-{b}"), format!("to-{a}"));
         run(
             "ip",
-            &["link", "add", &to_b, "netns", &near, "type", "veth", "peer", "name", &to_a, "netns", &far],
+            &[
+                "link", "add", &to_b, "netns", &near, "type", "veth", "peer", "name", &to_a,
+                "netns", &far,
+            ],
         );
         for (space, address, device) in [(&near, at_a, &to_b), (&far, at_b, &to_a)] {
             run("ip", &["-n", space, "addr", "add", address, "dev", device]);
