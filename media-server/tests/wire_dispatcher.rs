@@ -142,7 +142,7 @@ async fn with_one_of_two_switches_killed_new_calls_flow_over_the_other() {
         return;
     }
     let Some(modules) = modules() else {
-        println!("SKIP {name}: Kamailio is not installed (Debian: kamailio)");
+        println!("SKIP {name} (kamailio): not installed (Debian: kamailio)");
         return;
     };
     let mut cage = Cage::new(&["mid", "s1", "s2", "ph"]);
