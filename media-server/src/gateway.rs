@@ -44,6 +44,10 @@ pub enum Msg {
     Wake,
     /// Give the registration back: this node takes no more calls.
     Leave,
+    /// Register again: it does.
+    Enter,
+    /// The trunk is gone: give the registration back and go.
+    Retire,
 }
 
 /// How a registration stands.
@@ -88,6 +92,8 @@ pub struct State {
     id: DialogId,
     machine: Registration,
     armed: Option<(Duration, JoinHandle<()>)>,
+    /// Nobody asks how it stands any more.
+    retiring: bool,
 }
 
 /// The actor.
@@ -111,6 +117,7 @@ impl Actor for GatewayActor {
             id,
             machine,
             armed: None,
+            retiring: false,
         };
         tell(&me, &state, standing("unknown"));
         settle(&me, &mut state);
@@ -139,6 +146,12 @@ impl Actor for GatewayActor {
             }
             Msg::Wake => state.machine.handle_timeout(now),
             Msg::Leave => state.machine.handle(now, RegistrationInput::Leave),
+            Msg::Enter if state.retiring => {}
+            Msg::Enter => state.machine.handle(now, RegistrationInput::Register),
+            Msg::Retire => {
+                state.retiring = true;
+                state.machine.handle(now, RegistrationInput::Leave);
+            }
         }
         settle(&me, state);
         Ok(())
@@ -231,6 +244,8 @@ fn settle(me: &ActorRef<Msg>, state: &mut State) {
                     state.machine.handle(now, failed);
                 }
             }
+            RegistrationEffect::Status(Status::Unregistered) if state.retiring => me.stop(None),
+            RegistrationEffect::Status(_) if state.retiring => {}
             RegistrationEffect::Status(status) => tell(me, state, shown(&status)),
         }
     }

@@ -474,7 +474,7 @@ fn registration(state: &State, held: &Held, trunk: &str) -> Option<gateway::Stan
     mine.map(|gateway| gateway.standing.clone())
 }
 
-/// New INVITEs get 503; dialogs go on. Or all is open again.
+/// New INVITEs get 503; dialogs go on; carriers are told not to send any. Or all is open again.
 fn drain(state: &State, closed: bool) {
     let draining = &state.services.draining;
     draining.store(closed, Ordering::Relaxed);
@@ -483,8 +483,11 @@ fn drain(state: &State, closed: bool) {
         held.cell.cast(listener::Msg::Admission(closed));
     }
     let gateways = state.services.gateways();
-    for gateway in gateways.values().filter(|_| closed) {
-        let _ = gateway.actor.cast(gateway::Msg::Leave);
+    for gateway in gateways.values() {
+        let _ = gateway.actor.cast(match closed {
+            true => gateway::Msg::Leave,
+            false => gateway::Msg::Enter,
+        });
     }
 }
 

@@ -152,6 +152,8 @@ impl Services {
     pub fn forget_trunk(&self, profile: &Arc<str>, name: &str) {
         let mut trunks = self.trunks.lock().unwrap_or_else(PoisonError::into_inner);
         trunks.remove(&(profile.clone(), name.to_owned()));
+        let mut gateways = self.gateways.lock().unwrap_or_else(PoisonError::into_inner);
+        gateways.remove(&(profile.clone(), name.to_owned()));
     }
 
     /// Keeps how a registration at a trunk stands; how it stood before.

@@ -10,7 +10,7 @@ use std::{
     time::{Duration, Instant},
 };
 
-use media_server::node::NodeHandle;
+use media_server::node::{Msg, NodeHandle};
 use rig::Site;
 use serde_json::json;
 
@@ -376,5 +376,12 @@ async fn gateways_register_each_for_itself_and_leave_when_the_node_drains() {
             "{last}"
         );
     }
+    // `drain --undo`: who left comes back.
+    node.node.cast(Msg::Undrain).unwrap();
+    let wanted = [("good", "registered"), ("brief", "registered")];
+    until("they are registered again", || {
+        wanted.iter().all(|(name, is)| state(name) == *is)
+    })
+    .await;
     node.stop().await;
 }

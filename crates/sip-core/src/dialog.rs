@@ -177,6 +177,7 @@ impl Dialog {
             remote_cseq: None,
             flow: call.flow,
             allows_update: false,
+            secure: ties::is_secure(call),
         };
         let phase = Phase::Calling {
             ring_until: call.ring_timeout.map(|wait| now + wait),

@@ -61,7 +61,7 @@ pub enum RegistrationInput {
     Received(Box<Response>),
     /// It could not be sent.
     TransportFailed(String),
-    /// Give the registration back: we are going.
+    /// Give the registration back: we are going. Until the next [`RegistrationInput::Register`].
     Leave,
 }
 
@@ -124,7 +124,7 @@ pub enum Status {
         /// Until the next try.
         retry_in: Duration,
     },
-    /// Given back. The last word.
+    /// Given back, until it is wanted again.
     Unregistered,
 }
 
@@ -139,6 +139,8 @@ pub struct Registration {
     cseq: u32,
     expires_s: u32,
     failures: u32,
+    /// It is wanted again once it is given back.
+    again: bool,
     state: State,
     effects: VecDeque<RegistrationEffect>,
 }
@@ -195,6 +197,7 @@ impl Registration {
             config,
             tokens,
             failures: 0,
+            again: false,
             state: State::Idle,
             effects: VecDeque::new(),
         }
@@ -222,8 +225,11 @@ impl Registration {
         use RegistrationInput::{Leave, Located, Received, Register, TransportFailed};
         let state = std::mem::replace(&mut self.state, State::Gone);
         self.state = match (state, input) {
-            (State::Idle | State::Waiting { .. }, Register) => self.locate(false),
+            (State::Idle | State::Waiting { .. } | State::Gone, Register) => self.locate(false),
             (State::Registered { .. }, Register) => self.locate(false),
+            // Not gone yet: it stays, or comes back.
+            (State::Locating { .. }, Register) => State::Locating { leaving: false },
+            (State::Asking(asking), Register) => self.stay(asking),
             // §10.2.2: nothing to give back.
             (State::Idle | State::Waiting { .. }, Leave) => self.gone(),
             (State::Registered { .. }, Leave) => self.locate(true),
@@ -231,6 +237,7 @@ impl Registration {
             // One request at a time (§10.2): the answer comes first, then the leave.
             (State::Asking(mut asking), Leave) => {
                 asking.leaving = true;
+                self.again = false;
                 State::Asking(asking)
             }
             (State::Locating { leaving }, Located(Ok(flow))) => {
@@ -242,16 +249,13 @@ impl Registration {
             }
             (State::Asking(asking), Received(response)) => self.answered(now, asking, response),
             (State::Asking(asking), TransportFailed(why)) => self.lost(now, &asking, why),
-            (state @ (State::Asking(_) | State::Locating { .. }), Register) => state,
             (state @ State::Asking(_), Located(_)) => state,
             (state @ State::Locating { .. }, Received(_) | TransportFailed(_)) => state,
             (
                 state @ (State::Idle | State::Registered { .. } | State::Waiting { .. }),
                 Located(_) | Received(_) | TransportFailed(_),
             ) => state,
-            (State::Gone, Register | Leave | Located(_) | Received(_) | TransportFailed(_)) => {
-                State::Gone
-            }
+            (State::Gone, Leave | Located(_) | Received(_) | TransportFailed(_)) => State::Gone,
         };
         self.pump(now);
     }
@@ -295,7 +299,17 @@ impl Registration {
 
     fn gone(&mut self) -> State {
         self.status(Status::Unregistered);
-        State::Gone
+        match std::mem::take(&mut self.again) {
+            true => self.locate(false),
+            false => State::Gone,
+        }
+    }
+
+    /// Wanted again while a REGISTER is out: one that gives it back is followed by another.
+    fn stay(&mut self, mut asking: Box<Asking>) -> State {
+        self.again = asking.leave;
+        asking.leaving = asking.leave;
+        State::Asking(asking)
     }
 
     fn status(&mut self, status: Status) {

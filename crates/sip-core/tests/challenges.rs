@@ -347,3 +347,83 @@ fn a_seed_taken_between_challenge_and_answer_holds_the_new_invite() {
     };
     assert_eq!(kept.cseq(), invite.cseq() + 1);
 }
+
+/// The requests a dialog wants sent, without carrying on.
+fn sent(dialog: &mut Dialog) -> Vec<Request> {
+    let effects = std::iter::from_fn(|| dialog.poll_effect());
+    let bytes = effects.filter_map(|effect| match effect {
+        DialogEffect::Transmit { bytes, .. } => Some(bytes),
+        DialogEffect::Event(_) | DialogEffect::WantTarget => None,
+    });
+    let read = bytes.map(|bytes| match parse(&bytes, Framing::Datagram) {
+        Ok(Message::Request(request)) => request,
+        other => panic!("not a request: {other:?}"),
+    });
+    read.collect()
+}
+
+/// A response to one of them from a fork.
+fn say(dialog: &mut Dialog, request: &Request, status: u16, fork: &str, lines: &[String]) {
+    let mut draft = Draft::response(status, b"Said");
+    for name in ["Via", "From", "Call-ID", "CSeq"] {
+        draft.header(name, request.headers().get(name).unwrap());
+    }
+    let tag = format!(";tag={fork}");
+    draft
+        .header(
+            "To",
+            [request.to().without_tag().as_ref(), tag.as_bytes()].concat(),
+        )
+        .header("Contact", format!("<sip:{fork}@192.0.2.7:5060>"));
+    for line in lines {
+        let (name, value) = line.split_once(": ").unwrap();
+        draft.header(name, value);
+    }
+    let bytes = match (status, request.method()) {
+        (200, Method::Invite) => draft.finish_with("application/sdp", SDP.as_bytes()),
+        _ => draft.finish(b""),
+    };
+    let message = Box::new(parse(&bytes, Framing::Datagram).unwrap());
+    let flow = flow();
+    dialog.handle(Duration::ZERO, DialogInput::Received { flow, message });
+}
+
+/// RFC 3262 §4: each fork counts for itself, also when its PRACK is challenged.
+#[test]
+fn a_challenged_prack_goes_out_with_the_next_number_of_its_fork() {
+    let (mut dialog, mut carrier) = (call(&[REALM]), Carrier::new("secret"));
+    let invite = sent(&mut dialog).pop().unwrap();
+    let rings = |rseq: u32| vec!["Require: 100rel".to_owned(), format!("RSeq: {rseq}")];
+    let first = invite.cseq() + 1;
+    for fork in ["one", "two"] {
+        say(&mut dialog, &invite, 180, fork, &rings(7));
+        let prack = sent(&mut dialog).pop().unwrap();
+        assert_eq!(prack.cseq(), first, "{fork}");
+        let challenge = carrier.challenge(false);
+        let lines = challenge.iter().map(|v| format!("Proxy-Authenticate: {v}"));
+        say(&mut dialog, &prack, 407, fork, &lines.collect::<Vec<_>>());
+        let again = sent(&mut dialog).pop().unwrap();
+        assert_eq!(*again.method(), Method::Prack);
+        assert_eq!(again.cseq(), first + 1, "{fork}: a new request (§22.2)");
+        assert!(again.headers().get("Proxy-Authorization").is_some());
+        assert_eq!(again.headers().get("RAck"), prack.headers().get("RAck"));
+        say(&mut dialog, &again, 200, fork, &[]);
+        say(&mut dialog, &invite, 183, fork, &rings(8));
+        let next = sent(&mut dialog).pop().unwrap();
+        assert_eq!(next.cseq(), first + 2, "{fork}");
+        say(&mut dialog, &next, 200, fork, &[]);
+    }
+    say(&mut dialog, &invite, 200, "two", &[]);
+    sent(&mut dialog);
+    dialog.handle(Duration::ZERO, DialogInput::Hangup { reason: None });
+    assert_eq!(sent(&mut dialog).pop().unwrap().cseq(), first + 3);
+    // A fork that lost is ended, also when it asks for a password first.
+    say(&mut dialog, &invite, 200, "three", &[]);
+    let bye = sent(&mut dialog).pop().unwrap();
+    assert_eq!((bye.method(), bye.cseq()), (&Method::Bye, first));
+    let challenge = carrier.challenge(false);
+    let lines = challenge.iter().map(|v| format!("Proxy-Authenticate: {v}"));
+    say(&mut dialog, &bye, 407, "three", &lines.collect::<Vec<_>>());
+    let again = sent(&mut dialog).pop().unwrap();
+    assert_eq!((again.method(), again.cseq()), (&Method::Bye, first + 1));
+}

@@ -8,7 +8,7 @@ use std::time::Duration;
 use bytes::Bytes;
 use letters::{OFFER, address, endpoint, invite, receive, request, udp};
 use sip_core::dialog::{
-    Dialog, DialogConfig, DialogEffect, DialogEvent, DialogInput, OutboundCall,
+    Dialog, DialogConfig, DialogEffect, DialogEvent, DialogInput, DialogSeed, OutboundCall,
 };
 use sip_core::endpoint::{EndpointConfig, EndpointEffect};
 use sip_core::flow::Flow;
@@ -562,4 +562,119 @@ fn sdp_of_a_183_stands_for_a_200_without_any() {
         said.events[..],
         [DialogEvent::Answered, DialogEvent::Media(_)]
     ));
+}
+
+/// RFC 3261 §8.1.1.8, §12.1.1: who is called by `sips` says `sips` in its Contact, where there is TLS.
+#[test]
+fn a_call_by_sips_has_a_contact_by_sips() {
+    use sip_core::flow::Transport;
+    let over = |transport| Flow {
+        transport,
+        connection: 7,
+        ..udp(PEER)
+    };
+    let contact = |transport, target: &str, route: &[&str]| {
+        let uri = |text: &str| text.parse::<Uri>().expect("uri");
+        let call = OutboundCall {
+            target: uri(target),
+            from: NameAddr::new(None, &uri("sip:us@192.0.2.200")).expect("from"),
+            to: None,
+            flow: over(transport),
+            route: route.iter().map(|route| (*route).to_owned()).collect(),
+            media: media(),
+            delayed_offer: false,
+            headers: Vec::new(),
+            ring_timeout: None,
+            max_forwards: 69,
+        };
+        let mut dialog = Dialog::uac(Duration::ZERO, config(), TokenSource::new([4; 32]), &call);
+        let said = Said::of(&mut dialog);
+        let placed = header(said.requests()[0].1, "Contact").join("");
+        // The Contact outlives a crash.
+        let seed = dialog.seed();
+        let copy = serde_json::to_string(&seed).expect("a seed");
+        assert_eq!(
+            serde_json::from_str::<DialogSeed>(&copy).expect("a seed"),
+            seed
+        );
+        placed
+    };
+    let cases: [(Transport, &str, &[&str], &str); 6] = [
+        (
+            Transport::Tls,
+            "sips:x@192.0.2.7",
+            &[],
+            "<sips:us@192.0.2.200:5060>",
+        ),
+        (
+            Transport::Wss,
+            "sips:x@192.0.2.7",
+            &[],
+            "<sips:us@192.0.2.200:5060;transport=ws>",
+        ),
+        (
+            Transport::Tls,
+            "sip:x@192.0.2.7",
+            &["<sips:192.0.2.7;lr>"],
+            "<sips:us@192.0.2.200:5060>",
+        ),
+        (
+            Transport::Tls,
+            "sip:x@192.0.2.7",
+            &[],
+            "<sip:us@192.0.2.200:5060;transport=tls>",
+        ),
+        (
+            Transport::Tcp,
+            "sip:x@192.0.2.7",
+            &[],
+            "<sip:us@192.0.2.200:5060;transport=tcp>",
+        ),
+        // Nobody could reach us there by TLS.
+        (
+            Transport::Tcp,
+            "sips:x@192.0.2.7",
+            &[],
+            "<sip:us@192.0.2.200:5060;transport=tcp>",
+        ),
+    ];
+    for (transport, target, route, expected) in cases {
+        assert_eq!(
+            contact(transport, target, route),
+            expected,
+            "{target} {route:?}"
+        );
+    }
+    for (uri, extra, sips) in [
+        ("sips:1000@192.0.2.200", "X: y", true),
+        (
+            "sip:1000@192.0.2.200",
+            "Contact: <sips:caller@192.0.2.7>",
+            true,
+        ),
+        (
+            "sip:1000@192.0.2.200",
+            "Record-Route: <sips:192.0.2.50;lr>",
+            true,
+        ),
+        ("sip:1000@192.0.2.200", "X: y", false),
+    ] {
+        let mut endpoint = endpoint(EndpointConfig::default());
+        let bytes = request("INVITE", uri, &[extra], OFFER);
+        let effects = receive(&mut endpoint, 0, over(Transport::Tls), bytes);
+        let [EndpointEffect::NewInvite(new)] = &effects[..] else {
+            panic!("no call: {effects:?}");
+        };
+        let tokens = TokenSource::new([3; 32]);
+        let mut dialog = Dialog::uas(Duration::ZERO, config(), tokens, (**new).clone());
+        Said::of(&mut dialog);
+        dialog.handle(Duration::ZERO, DialogInput::Answer { media: media() });
+        let said = Said::of(&mut dialog);
+        let shown = said.response().headers().get("Contact").expect("Contact");
+        assert_eq!(
+            shown.starts_with(b"<sips:"),
+            sips,
+            "{uri} {extra} {shown:?}"
+        );
+    }
 }

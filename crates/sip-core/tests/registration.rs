@@ -302,8 +302,45 @@ fn leaving_gives_the_registration_back() {
     assert_eq!(registrar.talk(now, &mut gateway), [Status::Unregistered]);
     assert_eq!(registrar.seen.last().map(expires), Some(0));
     assert_eq!(gateway.poll_timeout(), None);
-    gateway.handle(now, RegistrationInput::Register);
+    gateway.handle_timeout(now + Duration::from_secs(3_600));
     assert!(registrar.talk(now, &mut gateway).is_empty());
+}
+
+#[test]
+fn who_left_comes_back_when_it_is_wanted_again() {
+    let registered = [Status::Registered { expires_s: 300 }];
+    let mut registrar = Registrar::new(Mood::Grants(300));
+    let (mut gateway, now, _) = begin(&mut registrar);
+    gateway.handle(now, RegistrationInput::Leave);
+    registrar.talk(now, &mut gateway);
+    gateway.handle(now, RegistrationInput::Register);
+    assert_eq!(registrar.talk(now, &mut gateway), registered);
+
+    // Wanted again while it is being given back: one after the other.
+    registrar.mood = Mood::Silent;
+    gateway.handle(now, RegistrationInput::Leave);
+    registrar.talk(now, &mut gateway);
+    gateway.handle(now, RegistrationInput::Register);
+    let mut later = now;
+    registrar.mood = Mood::Grants(300);
+    let said = registrar.until_news(&mut later, &mut gateway);
+    assert_eq!(said[..], [Status::Unregistered, registered[0].clone()]);
+
+    // Wanted again before the leave went out: nothing is given back.
+    let gone = |registrar: &Registrar| registrar.seen.iter().filter(|r| expires(r) == 0).count();
+    let before = gone(&registrar);
+    registrar.mood = Mood::Silent;
+    gateway.handle(later, RegistrationInput::Register);
+    registrar.talk(later, &mut gateway);
+    gateway.handle(later, RegistrationInput::Leave);
+    gateway.handle(later, RegistrationInput::Register);
+    registrar.mood = Mood::Grants(300);
+    assert_eq!(registrar.until_news(&mut later, &mut gateway), registered);
+    assert_eq!(gone(&registrar), before);
+    // And one that leaves for good does.
+    gateway.handle(later, RegistrationInput::Leave);
+    assert_eq!(registrar.talk(later, &mut gateway), [Status::Unregistered]);
+    assert_eq!(gateway.poll_timeout(), None);
 }
 
 #[test]

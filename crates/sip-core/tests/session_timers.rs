@@ -326,6 +326,7 @@ fn a_hold_meanwhile_is_a_refresh_too_and_no_number_is_used_twice() {
         .map(|sent| sent.cseq)
         .collect();
     let all = numbers.len();
+    numbers.sort_unstable();
     numbers.dedup();
     assert_eq!(numbers.len(), all);
 }

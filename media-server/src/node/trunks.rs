@@ -45,7 +45,7 @@ pub(super) async fn watch_all(
         if !kept {
             watched.actor.stop(None);
             if let Some(gateway) = &watched.gateway {
-                let _ = gateway.cast(gateway::Msg::Leave);
+                let _ = gateway.cast(gateway::Msg::Retire);
             }
             let profile = watched.line.profile.as_str().into();
             state.services.forget_trunk(&profile, &watched.line.name);

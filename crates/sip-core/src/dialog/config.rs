@@ -83,15 +83,23 @@ impl DialogConfig {
         }
     }
 
-    /// Our Contact on a transport, with the user part of our own URI.
-    pub(crate) fn contact(&self, user: Option<&[u8]>, transport: Transport) -> Vec<u8> {
-        let mut out = b"<sip:".to_vec();
+    /// Our Contact on a transport, with the user part of our own URI. A `sips` URI means TLS by itself: it names no
+    /// transport but a WebSocket (RFC 3261 §26.2.2).
+    pub(crate) fn contact(
+        &self,
+        user: Option<&[u8]>,
+        transport: Transport,
+        secure: bool,
+    ) -> Vec<u8> {
+        let scheme: &[u8] = if secure { b"<sips:" } else { b"<sip:" };
+        let mut out = scheme.to_vec();
         if let Some(user) = user {
             out.extend_from_slice(user);
             out.push(b'@');
         }
         out.extend_from_slice(self.sent_by().as_bytes());
-        if let Some(name) = transport.uri_param() {
+        let goes_without_saying = secure && !transport.is_websocket();
+        if let Some(name) = transport.uri_param().filter(|_| !goes_without_saying) {
             out.extend_from_slice(format!(";transport={name}").as_bytes());
         }
         out.push(b'>');

@@ -185,7 +185,7 @@ impl Dialog {
         true
     }
 
-    fn early_tagged(&mut self, tag: &[u8]) -> Option<(&mut Early, MediaAddress)> {
+    pub(super) fn early_tagged(&mut self, tag: &[u8]) -> Option<(&mut Early, MediaAddress)> {
         self.near_invites
             .iter_mut()
             .find_map(|near| match &mut near.kind {

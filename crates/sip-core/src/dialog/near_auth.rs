@@ -52,7 +52,7 @@ impl Dialog {
         let Some(read) = read(request) else {
             return Ok(None);
         };
-        let cseq = self.ties.next_cseq();
+        let cseq = self.number_after(&read);
         let branch = self.tokens.branch();
         let credentials = self.credentials(&read);
         Ok(Some(Again {
@@ -60,6 +60,20 @@ impl Dialog {
             branch,
             cseq,
         }))
+    }
+
+    /// The number that follows in the dialog of this request: a fork that rings counts for itself (RFC 3262 §4), and in one
+    /// that lost there is no other request.
+    fn number_after(&mut self, request: &Request) -> u32 {
+        let tag = request.to().tag().unwrap_or_default();
+        if let Some((early, _)) = self.early_tagged(tag) {
+            return early.ties.next_cseq();
+        }
+        let ours = tag.is_empty() || self.ties.remote_tag.as_deref() == Some(tag);
+        match ours {
+            true => self.ties.next_cseq(),
+            false => (request.cseq() + 1) & 0x7fff_ffff,
+        }
     }
 
     fn credentials(&mut self, request: &Request) -> Vec<(&'static str, String)> {

@@ -36,6 +36,7 @@ impl Dialog {
             session: self.session.seed(),
             session_timer: self.timer.interval(),
             allows_update: self.ties.allows_update,
+            secure: self.ties.secure,
             invite: self.open_invite_bytes(),
             invite_key: self.invite_key,
             merge_key: self.merge_key,
@@ -131,6 +132,7 @@ impl Dialog {
             remote_cseq: seed.remote_cseq,
             flow: seed.flow,
             allows_update: seed.allows_update,
+            secure: seed.secure,
         };
         let mut dialog = Self::start(now, config, tokens, ties, Phase::Ended);
         let secret = dialog.tokens.secret();

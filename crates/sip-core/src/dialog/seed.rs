@@ -73,6 +73,9 @@ pub struct DialogSeed {
     /// Whether the far side knows UPDATE.
     #[serde(default)]
     pub allows_update: bool,
+    /// Whether our Contact is a `sips` URI.
+    #[serde(default)]
+    pub secure: bool,
     /// The INVITE, while it has no final response: received (UAS) or sent (UAC).
     #[serde(with = "wire_text::option")]
     pub invite: Option<Bytes>,

@@ -4,10 +4,11 @@ use std::net::{IpAddr, SocketAddr};
 
 use bytes::Bytes;
 
-use super::{DialogConfig, DialogId, NextHop, Role};
+use super::{DialogConfig, DialogId, NextHop, OutboundCall, Role};
 use crate::flow::{Flow, Transport};
 use crate::message::{Draft, Headers, Method, Request, Response};
 use crate::value::scan::{split_list, trim};
+use crate::value::uri::Scheme;
 use crate::value::{NameAddr, Uri};
 
 /// Identity, sequence and routing of one dialog.
@@ -27,20 +28,26 @@ pub(super) struct Ties {
     pub(super) flow: Flow,
     /// The far side knows UPDATE (RFC 3311 §4).
     pub(super) allows_update: bool,
+    /// It was asked for by a `sips` URI: so is our Contact (§8.1.1.8, §12.1.1).
+    pub(super) secure: bool,
 }
 
 impl Ties {
     /// The UAS side (§12.1.1): Record-Route in its order. An INVITE of RFC 2543 times without Contact is reached at its From.
     pub(super) fn of_invite(id: DialogId, flow: Flow, invite: &Request, cseq_start: u32) -> Self {
         let target = invite.contact().unwrap_or(invite.from()).uri().clone();
+        let routes = route_set(invite.headers());
+        let next = routes.first().and_then(|raw| NameAddr::parse(raw).ok());
+        let next = next.map_or_else(|| target.clone(), |first| first.uri().clone());
         Self {
+            secure: is_sips(invite.uri()) || is_sips(&next),
             id,
             role: Role::Uas,
             remote_tag: invite.from().tag().map(Bytes::copy_from_slice),
             local: invite.to().without_tag(),
             remote: invite.from().without_tag(),
             target,
-            routes: route_set(invite.headers()),
+            routes,
             local_cseq: cseq_start,
             remote_cseq: Some(invite.cseq()),
             flow,
@@ -108,7 +115,9 @@ impl Ties {
     pub(super) fn contact(&self, config: &DialogConfig) -> Vec<u8> {
         let local = NameAddr::parse(&self.local).ok();
         let user = local.as_ref().and_then(|local| local.uri().user_raw());
-        config.contact(user.map(|user| user.as_ref()), self.flow.transport)
+        let transport = self.flow.transport;
+        let secure = self.secure && transport.is_secure();
+        config.contact(user.map(|user| user.as_ref()), transport, secure)
     }
 
     /// Request-URI and Route values (§12.2.1.1): a strict router as first route takes the target's place.
@@ -156,6 +165,18 @@ impl Ties {
             _ => self.flow,
         }
     }
+}
+
+/// Whether a URI wants nobody on the way to read along (§19.1.1).
+fn is_sips(uri: &Uri) -> bool {
+    matches!(uri.scheme(), Scheme::Sips)
+}
+
+/// Whether a call is placed to a `sips` URI, or by way of one (§8.1.1.8).
+pub(super) fn is_secure(call: &OutboundCall) -> bool {
+    let first = call.route.first().cloned().map(Bytes::from);
+    let first = first.and_then(|raw| NameAddr::parse(&raw).ok());
+    is_sips(&call.target) || first.is_some_and(|first| is_sips(first.uri()))
 }
 
 /// Whether UPDATE is among the methods of Allow; `None` without that header.
