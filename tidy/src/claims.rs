@@ -1,19 +1,43 @@
-//! What `docs/rfc.md` claims of an RFC, a test shows: each row names one that exists. Whether they
-//! ran, `scripts/run-tests sum` checks against the results.
+//! What `docs/rfc.md` claims of an RFC, and `docs/failures.md` of the failure catalogue, a test shows: each row names one
+//! that exists. Whether they ran, `scripts/run-tests sum` checks against the results.
 
 use crate::{
     Finding,
     workspace::{Purpose, Source},
 };
 
-/// The header of the tables that are read.
-const HEADER: [&str; 4] = ["RFC", "section", "claim", "test"];
+/// A file with tables of claims. The first cell of a row is a number, the last names tests.
+#[derive(Debug, Clone, Copy)]
+pub struct Table {
+    /// The rule that its findings break.
+    pub rule: &'static str,
+    /// Where it is.
+    pub path: &'static str,
+    /// The header of the tables that are read.
+    header: [&'static str; 4],
+}
+
+/// What is claimed of RFCs.
+pub const RFC: Table = Table {
+    rule: "rfc",
+    path: "docs/rfc.md",
+    header: ["RFC", "section", "claim", "test"],
+};
+
+/// What went wrong elsewhere.
+pub const FAILURES: Table = Table {
+    rule: "failures",
+    path: "docs/failures.md",
+    header: ["row", "what went wrong there", "what happens here", "test"],
+};
 
 /// A test as a row names it: `` `sip-core any_order.rs::every_call_ends_once` ``.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Named {
     /// The line in the table's file, from 1.
     pub line: usize,
+    /// The number in the row's first cell.
+    pub number: u32,
     /// The crate.
     pub krate: String,
     /// A file below its `tests/`, or below the crate itself when it begins with `src/`.
@@ -23,29 +47,27 @@ pub struct Named {
 }
 
 /// The tests that the tables of `text` name, and the rows that are not as they should be.
-pub fn read(text: &str) -> (Vec<Named>, Vec<Finding>) {
+pub fn read(table: &Table, text: &str) -> (Vec<Named>, Vec<Finding>) {
     let (mut named, mut wrong) = (Vec::new(), Vec::new());
-    let mut table = false;
+    let mut inside = false;
     for (index, line) in text.lines().enumerate() {
         let cells = cells(line);
-        if cells == HEADER {
-            table = true;
+        if cells == table.header {
+            inside = true;
         } else if cells.is_empty() {
-            table = false;
-        } else if table && !is_rule(&cells) {
-            match row(index + 1, &cells) {
+            inside = false;
+        } else if inside && !is_rule(&cells) {
+            match row(table, index + 1, &cells) {
                 Ok(tests) => named.extend(tests),
-                Err(what) => {
-                    wrong.push(Finding::new(
-                        "rfc",
-                        format!("docs/rfc.md:{}", index + 1),
-                        what,
-                    ));
-                }
+                Err(what) => wrong.push(finding(table, index + 1, what)),
             }
         }
     }
     (named, wrong)
+}
+
+fn finding(table: &Table, line: usize, what: String) -> Finding {
+    Finding::new(table.rule, format!("{}:{line}", table.path), what)
 }
 
 /// The cells of a table's line; none when it is no such line.
@@ -63,21 +85,22 @@ fn is_rule(cells: &[&str]) -> bool {
         .all(|cell| cell.starts_with('-') || cell.starts_with(":-"))
 }
 
-fn row(line: usize, cells: &[&str]) -> Result<Vec<Named>, String> {
-    let [rfc, section, claim, tests] = cells else {
+fn row(table: &Table, line: usize, cells: &[&str]) -> Result<Vec<Named>, String> {
+    let [number, second, third, tests] = cells else {
         return Err(format!(
-            "a row has {} cells, not these 4: {HEADER:?}",
-            cells.len()
+            "a row has {} cells, not these 4: {:?}",
+            cells.len(),
+            table.header
         ));
     };
-    if !rfc.chars().all(|c| c.is_ascii_digit()) || rfc.is_empty() {
-        return Err(format!("'{rfc}' is not the number of an RFC"));
-    }
-    if section.is_empty() || claim.is_empty() {
-        return Err("a row needs a section and a claim".into());
+    let number = number.parse();
+    let number = number.map_err(|_| format!("'{}' is not a number", cells[0]))?;
+    if second.is_empty() || third.is_empty() {
+        return Err(format!("a row needs {:?}", &table.header[1..3]));
     }
     let quoted = tests.split('`').skip(1).step_by(2);
-    let named: Option<Vec<Named>> = quoted.map(|text| parse(line, text)).collect();
+    let named = quoted.map(|text| parse((line, number), text));
+    let named: Option<Vec<Named>> = named.collect();
     match named {
         Some(named) if !named.is_empty() => Ok(named),
         Some(_) | None => Err(format!(
@@ -86,7 +109,7 @@ fn row(line: usize, cells: &[&str]) -> Result<Vec<Named>, String> {
     }
 }
 
-fn parse(line: usize, text: &str) -> Option<Named> {
+fn parse((line, number): (usize, u32), text: &str) -> Option<Named> {
     let (krate, place) = text.split_once(' ')?;
     let (file, test) = place.rsplit_once("::")?;
     let file = file.trim();
@@ -96,6 +119,7 @@ fn parse(line: usize, text: &str) -> Option<Named> {
     };
     Some(Named {
         line,
+        number,
         krate: krate.trim().to_owned(),
         file,
         test: test.trim().to_owned(),
@@ -103,16 +127,23 @@ fn parse(line: usize, text: &str) -> Option<Named> {
 }
 
 /// The named tests that are not in `sources`.
-pub fn missing(named: &[Named], sources: &[Source]) -> Vec<Finding> {
+pub fn missing(table: &Table, named: &[Named], sources: &[Source]) -> Vec<Finding> {
     let absent = named.iter().filter_map(|one| {
         let what = absent(one, sources)?;
-        Some(Finding::new(
-            "rfc",
-            format!("docs/rfc.md:{}", one.line),
-            what,
-        ))
+        Some(finding(table, one.line, what))
     });
     absent.collect()
+}
+
+/// The numbers of `rows` that no row has.
+pub fn left_out(
+    table: &Table,
+    named: &[Named],
+    rows: std::ops::RangeInclusive<u32>,
+) -> Vec<Finding> {
+    let gone = rows.filter(|number| named.iter().all(|one| one.number != *number));
+    gone.map(|number| finding(table, 0, format!("there is no row {number}")))
+        .collect()
 }
 
 fn absent(named: &Named, sources: &[Source]) -> Option<String> {
@@ -175,7 +206,7 @@ mod tests {
 
     #[test]
     fn rows_are_read_and_what_is_no_row_is_said() {
-        let (named, wrong) = read(TABLE);
+        let (named, wrong) = read(&RFC, TABLE);
         let names: Vec<&str> = named.iter().map(|one| one.test.as_str()).collect();
         assert_eq!(names, ["a_copy", "t06"]);
         assert_eq!(named[1].file, "wire_x.rs");
@@ -189,16 +220,19 @@ mod tests {
 
     #[test]
     fn a_test_that_is_not_there_is_found() {
-        let (named, _) = read(TABLE);
-        assert_eq!(missing(&named, &sources()), []);
+        let (named, _) = read(&RFC, TABLE);
+        assert_eq!(missing(&RFC, &named, &sources()), []);
+        assert_eq!(left_out(&RFC, &named, 3261..=3261), []);
+        assert_eq!(left_out(&RFC, &named, 3260..=3262).len(), 2);
         let other = |krate: &str, file: &str, test: &str| {
             let one = Named {
                 line: 1,
+                number: 1,
                 krate: krate.into(),
                 file: file.into(),
                 test: test.into(),
             };
-            missing(&[one], &sources()).len()
+            missing(&RFC, &[one], &sources()).len()
         };
         assert_eq!(other("sip-core", "answers.rs", "helper"), 1, "no test");
         assert_eq!(other("sip-core", "answers.rs", "gone"), 1);

@@ -173,8 +173,18 @@ fn no_file_names_a_package_mirror() {
 #[test]
 fn every_claim_about_an_rfc_names_a_test_that_exists() {
     let text = fs::read_to_string(root().join("docs/rfc.md")).unwrap();
-    let (named, mut findings) = claims::read(&text);
+    let (named, mut findings) = claims::read(&claims::RFC, &text);
     assert!(named.len() >= 40, "only {} tests are named", named.len());
-    findings.extend(claims::missing(&named, &workspace().sources));
+    findings.extend(claims::missing(&claims::RFC, &named, &workspace().sources));
     hold("rfc", findings);
+}
+
+#[test]
+fn every_row_of_the_failure_catalogue_names_a_test_that_exists() {
+    let table = &claims::FAILURES;
+    let text = fs::read_to_string(root().join(table.path)).unwrap();
+    let (named, mut findings) = claims::read(table, &text);
+    findings.extend(claims::left_out(table, &named, 1..=18));
+    findings.extend(claims::missing(table, &named, &workspace().sources));
+    hold(table.rule, findings);
 }
