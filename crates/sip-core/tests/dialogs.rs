@@ -11,7 +11,7 @@ use sip_core::dialog::{
     Dialog, DialogConfig, DialogEffect, DialogEvent, DialogInput, DialogSeed, OutboundCall,
 };
 use sip_core::endpoint::{EndpointConfig, EndpointEffect};
-use sip_core::flow::Flow;
+use sip_core::flow::{Flow, Transport};
 use sip_core::message::{Framing, Message, Request, Response, parse};
 use sip_core::offer_answer::{CodecCapability, MediaAddress, MediaPolicy, Negotiation, SrtpPolicy};
 use sip_core::tokens::TokenSource;
@@ -564,48 +564,44 @@ fn sdp_of_a_183_stands_for_a_200_without_any() {
     ));
 }
 
-/// RFC 3261 §8.1.1.8, §12.1.1: who is called by `sips` says `sips` in its Contact, where there is TLS.
-#[test]
-fn a_call_by_sips_has_a_contact_by_sips() {
-    use sip_core::flow::Transport;
-    let over = |transport| Flow {
+fn over(transport: Transport) -> Flow {
+    Flow {
         transport,
         connection: 7,
         ..udp(PEER)
+    }
+}
+
+/// The Contact of a call that we place; it outlives a crash.
+fn placed_contact(transport: Transport, target: &str, route: &[&str]) -> String {
+    let uri = |text: &str| text.parse::<Uri>().expect("uri");
+    let call = OutboundCall {
+        target: uri(target),
+        from: NameAddr::new(None, &uri("sip:us@192.0.2.200")).expect("from"),
+        to: None,
+        flow: over(transport),
+        route: route.iter().map(|route| (*route).to_owned()).collect(),
+        media: media(),
+        delayed_offer: false,
+        headers: Vec::new(),
+        ring_timeout: None,
+        max_forwards: 69,
     };
-    let contact = |transport, target: &str, route: &[&str]| {
-        let uri = |text: &str| text.parse::<Uri>().expect("uri");
-        let call = OutboundCall {
-            target: uri(target),
-            from: NameAddr::new(None, &uri("sip:us@192.0.2.200")).expect("from"),
-            to: None,
-            flow: over(transport),
-            route: route.iter().map(|route| (*route).to_owned()).collect(),
-            media: media(),
-            delayed_offer: false,
-            headers: Vec::new(),
-            ring_timeout: None,
-            max_forwards: 69,
-        };
-        let mut dialog = Dialog::uac(Duration::ZERO, config(), TokenSource::new([4; 32]), &call);
-        let said = Said::of(&mut dialog);
-        let placed = header(said.requests()[0].1, "Contact").join("");
-        // The Contact outlives a crash.
-        let seed = dialog.seed();
-        let copy = serde_json::to_string(&seed).expect("a seed");
-        assert_eq!(
-            serde_json::from_str::<DialogSeed>(&copy).expect("a seed"),
-            seed
-        );
-        placed
-    };
+    let mut dialog = Dialog::uac(Duration::ZERO, config(), TokenSource::new([4; 32]), &call);
+    let said = Said::of(&mut dialog);
+    let seed = dialog.seed();
+    let text = serde_json::to_string(&seed).expect("a seed");
+    let read: DialogSeed = serde_json::from_str(&text).expect("a seed");
+    assert_eq!(read, seed);
+    header(said.requests()[0].1, "Contact").join("")
+}
+
+/// RFC 3261 §8.1.1.8: who calls by `sips` says `sips` in its Contact, where there is TLS.
+#[test]
+fn a_call_that_we_place_by_sips_has_a_contact_by_sips() {
+    let (tls, tcp) = (Transport::Tls, Transport::Tcp);
     let cases: [(Transport, &str, &[&str], &str); 6] = [
-        (
-            Transport::Tls,
-            "sips:x@192.0.2.7",
-            &[],
-            "<sips:us@192.0.2.200:5060>",
-        ),
+        (tls, "sips:x@192.0.2.7", &[], "<sips:us@192.0.2.200:5060>"),
         (
             Transport::Wss,
             "sips:x@192.0.2.7",
@@ -613,51 +609,46 @@ fn a_call_by_sips_has_a_contact_by_sips() {
             "<sips:us@192.0.2.200:5060;transport=ws>",
         ),
         (
-            Transport::Tls,
+            tls,
             "sip:x@192.0.2.7",
             &["<sips:192.0.2.7;lr>"],
             "<sips:us@192.0.2.200:5060>",
         ),
         (
-            Transport::Tls,
+            tls,
             "sip:x@192.0.2.7",
             &[],
             "<sip:us@192.0.2.200:5060;transport=tls>",
         ),
         (
-            Transport::Tcp,
+            tcp,
             "sip:x@192.0.2.7",
             &[],
             "<sip:us@192.0.2.200:5060;transport=tcp>",
         ),
         // Nobody could reach us there by TLS.
         (
-            Transport::Tcp,
+            tcp,
             "sips:x@192.0.2.7",
             &[],
             "<sip:us@192.0.2.200:5060;transport=tcp>",
         ),
     ];
     for (transport, target, route, expected) in cases {
-        assert_eq!(
-            contact(transport, target, route),
-            expected,
-            "{target} {route:?}"
-        );
+        let shown = placed_contact(transport, target, route);
+        assert_eq!(shown, expected, "{target} {route:?}");
     }
+}
+
+/// RFC 3261 §12.1.1.
+#[test]
+fn a_call_that_came_by_sips_gets_a_contact_by_sips() {
+    let plain = "sip:1000@192.0.2.200";
     for (uri, extra, sips) in [
         ("sips:1000@192.0.2.200", "X: y", true),
-        (
-            "sip:1000@192.0.2.200",
-            "Contact: <sips:caller@192.0.2.7>",
-            true,
-        ),
-        (
-            "sip:1000@192.0.2.200",
-            "Record-Route: <sips:192.0.2.50;lr>",
-            true,
-        ),
-        ("sip:1000@192.0.2.200", "X: y", false),
+        (plain, "Contact: <sips:caller@192.0.2.7>", true),
+        (plain, "Record-Route: <sips:192.0.2.50;lr>", true),
+        (plain, "X: y", false),
     ] {
         let mut endpoint = endpoint(EndpointConfig::default());
         let bytes = request("INVITE", uri, &[extra], OFFER);
@@ -671,10 +662,7 @@ fn a_call_by_sips_has_a_contact_by_sips() {
         dialog.handle(Duration::ZERO, DialogInput::Answer { media: media() });
         let said = Said::of(&mut dialog);
         let shown = said.response().headers().get("Contact").expect("Contact");
-        assert_eq!(
-            shown.starts_with(b"<sips:"),
-            sips,
-            "{uri} {extra} {shown:?}"
-        );
+        let is = shown.starts_with(b"<sips:");
+        assert_eq!(is, sips, "{uri} {extra} {shown:?}");
     }
 }
