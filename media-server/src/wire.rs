@@ -24,7 +24,7 @@ use std::{
     time::Duration,
 };
 
-use arc_swap::ArcSwapOption;
+use arc_swap::{ArcSwap, ArcSwapOption};
 use bytes::Bytes;
 use ractor::ActorRef;
 use sip_core::{
@@ -110,8 +110,8 @@ pub struct Wire {
     sockets: Sockets,
     streams: Streams,
     large: large::Large,
-    tls: Tls,
-    limits: settings::Streams,
+    tls: ArcSwap<Tls>,
+    limits: ArcSwap<settings::Streams>,
     next_hop: Arc<NextHop>,
     counts: Counts,
     next_connection: AtomicU64,
@@ -137,8 +137,8 @@ impl Wire {
             sockets: Sockets::default(),
             streams: Streams::default(),
             large: large::Large::default(),
-            tls: options.tls,
-            limits: options.limits,
+            tls: ArcSwap::from_pointee(options.tls),
+            limits: ArcSwap::from_pointee(options.limits),
             next_hop: options.next_hop,
             counts: Counts::default(),
             next_connection: AtomicU64::new(1),
@@ -152,6 +152,16 @@ impl Wire {
         });
         wire.relisten(listen).await?;
         Ok(wire)
+    }
+
+    /// Other certificates, for connections from now on.
+    pub fn certify(&self, tls: Tls) {
+        self.tls.store(Arc::new(tls));
+    }
+
+    /// Other bounds, for connections from now on.
+    pub fn limit(&self, limits: settings::Streams) {
+        self.limits.store(Arc::new(limits));
     }
 
     fn keep(&self, task: JoinHandle<()>) {
@@ -365,7 +375,7 @@ impl Wire {
     /// RFC 5923: the far side of this connection takes our requests over it, as if we had opened it to `port`. Over TLS
     /// only from who has shown a certificate.
     pub fn alias(&self, flow: &Flow, port: u16) {
-        if !flow.transport.is_secure() || self.tls.knows_clients() {
+        if !flow.transport.is_secure() || self.tls.load().knows_clients() {
             let remote = SocketAddr::new(flow.remote.ip(), port);
             self.streams.alias(flow.connection, remote);
         }

@@ -183,6 +183,7 @@ fn encrypted_leg(
             SeatOptions {
                 ear_batch: 1,
                 recording,
+                ..SeatOptions::default()
             },
         )
         .expect("launched");

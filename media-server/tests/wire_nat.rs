@@ -8,7 +8,10 @@ mod rig;
 #[path = "rig/server.rs"]
 mod server;
 
-use std::time::Duration;
+use std::{
+    net::{SocketAddr, UdpSocket},
+    time::Duration,
+};
 
 use cage::Cage;
 use rig::{Phone, Site};
@@ -159,4 +162,47 @@ async fn a_stun_server_that_is_away_holds_up_nothing() {
     let outside = status[0].external_ip.as_deref();
     assert_eq!(outside, Some("stun:nobody.invalid:3478: not known yet"));
     node.stop().await;
+}
+
+/// Calls as a far side that sends from another port than it listens at; whether our sound goes to the one it sends from.
+fn follows_the_source(sip: SocketAddr) -> bool {
+    let [named, other] =
+        ["127.0.0.77:40000", "127.0.0.77:0"].map(|at| UdpSocket::bind(at).unwrap());
+    let patience = Some(Duration::from_millis(100));
+    named.set_read_timeout(patience).unwrap();
+    other.set_nonblocking(true).unwrap();
+    let mut letters = server::Letters::from("127.0.0.77", sip);
+    let answer = letters.ask("INVITE", "echo", "").unwrap();
+    let line = answer.split("m=audio ").nth(1);
+    let port = line.and_then(|rest| rest.split(' ').next()?.parse::<u16>().ok());
+    let media = (sip.ip(), port.unwrap_or_else(|| panic!("{answer}")));
+    let mut buffer = [0; 2_048];
+    let mut at_named = 0;
+    for n in 0..200_u8 {
+        let ticks = (u32::from(n) * 160).to_be_bytes();
+        let head = [&[0x80, 0, 0, n][..], &ticks, &[9, 9, 9, 9]].concat();
+        let packet = [&head[..], &[0xff; 160]].concat();
+        other.send_to(&packet, media).unwrap();
+        at_named += u32::from(named.recv(&mut buffer).is_ok());
+        if other.recv(&mut buffer).is_ok() {
+            return true;
+        }
+        if at_named == 50 {
+            return false;
+        }
+    }
+    panic!("{at_named} packets at the port it named, none at the other");
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn symmetric_rtp_can_be_switched_off() {
+    for (rtp, symmetric) in [("", true), (", symmetric = false", false)] {
+        let site = Site::new("", Some(PLAN));
+        site.internal(rtp, 100, "");
+        let node = site.start().await;
+        let sip = site.sip;
+        let follows = tokio::task::spawn_blocking(move || follows_the_source(sip));
+        assert_eq!(follows.await.unwrap(), symmetric);
+        node.stop().await;
+    }
 }

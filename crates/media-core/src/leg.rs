@@ -179,6 +179,11 @@ impl Leg {
         self.formers = formers;
     }
 
+    /// Ours goes to where signalling said, wherever RTP comes from.
+    pub const fn send_as_signalled(&mut self) {
+        self.source.send_as_signalled();
+    }
+
     fn is_former(&self, stream: Stream) -> bool {
         self.formers.contains(&stream) && !self.source.is_signalled(stream.source)
     }

@@ -85,6 +85,19 @@ fn re_negotiating_the_same_address_keeps_the_lock() {
 }
 
 #[test]
+fn without_symmetry_ours_goes_where_signalling_says_and_theirs_is_heard_all_the_same() {
+    let mut leg = leg();
+    leg.send_as_signalled();
+    let mut talker = Talker::new(0, 7);
+    for n in 1..20 {
+        leg.on_packet(FRAME * n, address(1), &talker.say());
+        assert_eq!(leg.tick(FRAME * n).to, Some(far_end()));
+    }
+    assert_eq!(leg.stats().refused_source, 0);
+    assert_eq!(leg.stats().heard.unwrap().source, address(1));
+}
+
+#[test]
 fn a_former_call_that_still_sends_is_never_heard_and_holds_up_nobody() {
     let (mut former, mut caller) = (Talker::new(0, 7), Talker::new(0, 9));
     let mut before = leg();

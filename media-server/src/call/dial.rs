@@ -263,6 +263,7 @@ async fn launch(
     agreed: &AgreedMedia,
 ) -> Result<(), ActorProcessingErr> {
     let timeouts = state.args.profile.media_timeouts();
+    let as_signalled = !state.args.profile.settings.rtp.symmetric;
     let (me, cell) = (state.me.clone(), state.me.get_cell());
     let Some(party) = state.dialling.parties.get_mut(&target) else {
         return Ok(());
@@ -282,6 +283,7 @@ async fn launch(
     let options = SeatOptions {
         ear_batch: 1,
         recording: None,
+        as_signalled,
     };
     let Ok(rings) = seat.seat(config, options) else {
         return Ok(());

@@ -212,6 +212,7 @@ async fn launch(state: &mut State, negotiated: Negotiated) -> Result<(), ActorPr
     let options = SeatOptions {
         ear_batch: EAR_BATCH,
         recording: None,
+        as_signalled: !state.args.profile.settings.rtp.symmetric,
     };
     let Some(seat) = &mut state.media.seat else {
         return Ok(());

@@ -49,6 +49,8 @@ pub struct SeatOptions {
     pub ear_batch: usize,
     /// Record from the first tick on.
     pub recording: Option<RecordingSpec>,
+    /// Ours goes to where signalling says, wherever RTP comes from.
+    pub as_signalled: bool,
 }
 
 /// Socket, port, stream state and rings of one media leg.
@@ -59,6 +61,7 @@ pub struct LegSeat {
     shared: Arc<Shared>,
     launched: bool,
     ear_batch: usize,
+    as_signalled: bool,
     lease: PortLease,
 }
 
@@ -89,6 +92,7 @@ impl LegSeat {
             shared,
             launched: false,
             ear_batch: 1,
+            as_signalled: false,
             lease,
         })
     }
@@ -115,6 +119,7 @@ impl LegSeat {
         let open = |spec| recorders.open(spec, rate, Arc::clone(&self.shared));
         let tap = options.recording.map(open).transpose()?;
         self.ear_batch = options.ear_batch.max(1);
+        self.as_signalled = options.as_signalled;
         let (held, mut ends) = rings::rings(rate, &self.shared, recorders, tap);
         ends.protect(config.negotiated.srtp.as_ref())?;
         self.put(config, ends, None)?;
@@ -175,6 +180,9 @@ impl LegSeat {
     ) -> Result<(), MediaError> {
         let mut leg = Leg::new(config, self.shared.wire(), self.media.now());
         leg.shun(self.lease.formers());
+        if self.as_signalled {
+            leg.send_as_signalled();
+        }
         let seated = Seated {
             leg,
             ends,

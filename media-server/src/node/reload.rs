@@ -11,7 +11,12 @@ use serde::Serialize;
 use sip_core::endpoint::Admission;
 
 use super::{Held, Msg, RETRY, State, admission, fail, listen, raise, trunks};
-use crate::{listener, profile::Profile, services::Line, wire::Wire};
+use crate::{
+    listener,
+    profile::Profile,
+    services::Line,
+    wire::{Tls, Wire},
+};
 
 /// How often sockets are looked at that wait for their last dialog.
 const SWEEP: Duration = Duration::from_secs(1);
@@ -62,7 +67,10 @@ pub(super) async fn reload(me: &ActorRef<Msg>, state: &mut State) -> Result<Relo
                 raise(me, state, &name).await;
                 done.added.push(profile.name.clone());
             }
-            Some(held) if held.profile.settings == *profile && !held.leaving => {}
+            Some(held) if held.profile.settings == *profile && !held.leaving => {
+                // Its files may have changed all the same.
+                renew(state, &name);
+            }
             Some(_) => {
                 change(me, state, &name, profile).await;
                 done.changed.push(profile.name.clone());
@@ -130,6 +138,10 @@ async fn change(
     held.cell.cast(listener::Msg::Admission(admission));
     // What cannot be opened is trouble of its own: what was open stays, the rest is tried again.
     held.trouble = relisten(me, name, &wire, &profile).await;
+    renew(state, name);
+    let Some(held) = state.profiles.get_mut(name) else {
+        return;
+    };
     held.ask_outside();
     let line = Line {
         profile,
@@ -138,6 +150,23 @@ async fn change(
     };
     state.services.lines.enter(line);
     me.send_after(SWEEP, || Msg::Sweep);
+}
+
+/// Certificates, authorities and bounds of connections anew. Files that cannot be read leave in place what is.
+fn renew(state: &mut State, name: &Arc<str>) {
+    let Some(held) = state.profiles.get_mut(name) else {
+        return;
+    };
+    let settings = &held.profile.settings;
+    let Some(wire) = &held.wire else { return };
+    wire.limit(settings.streams.clone());
+    match Tls::load(&settings.tls) {
+        Ok(tls) => wire.certify(tls),
+        Err(fault) => {
+            tracing::error!(profile = %name, %fault, "the certificates before stay");
+            held.trouble.get_or_insert(fault.to_string());
+        }
+    }
 }
 
 /// Sockets and profiles that wait for their last dialog.

@@ -258,6 +258,7 @@ impl<'a> Call<'a> {
         let options = SeatOptions {
             ear_batch: 1,
             recording,
+            ..SeatOptions::default()
         };
         let rings = self.seat.seat(config, options)?;
         self.sound = Some(Sound {

@@ -161,7 +161,7 @@ async fn read_in<R: AsyncRead + Unpin>(
     mut read: R,
     queue: mpsc::Sender<Bytes>,
 ) -> End {
-    let limits = &shared.wire.limits;
+    let limits = shared.wire.limits.load_full();
     let mut framer = StreamFramer::new();
     let mut buffer = vec![0; 16 * 1024];
     let mut due = Instant::now() + limits.message_within;
@@ -231,7 +231,7 @@ async fn write_out<W: AsyncWrite + Unpin>(
     write: &mut W,
     waiting: &mut mpsc::Receiver<Bytes>,
 ) -> End {
-    let every = shared.wire.limits.keep_alive;
+    let every = shared.wire.limits.load().keep_alive;
     let mut pinged = false;
     loop {
         let wait = if pinged {

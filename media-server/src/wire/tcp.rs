@@ -56,7 +56,7 @@ fn take(
     local: SocketAddr,
     (stream, remote): (TcpStream, SocketAddr),
 ) {
-    let limits = &wire.limits;
+    let limits = wire.limits.load();
     let source = remote.ip();
     if !wire
         .streams
@@ -119,12 +119,12 @@ pub(super) async fn connect(
             Transport::Udp => return Err(WireError::NoSocket),
             Transport::Tcp => connection::adopt(wire, flow, stream, ours),
             Transport::Tls => {
-                let stream = tls::connect(&wire.tls, stream, name).await?;
+                let stream = tls::connect(&wire.tls.load_full(), stream, name).await?;
                 connection::adopt(wire, flow, stream, ours);
             }
             Transport::Ws => websocket::connect(wire, flow, stream, ours).await?,
             Transport::Wss => {
-                let stream = tls::connect(&wire.tls, stream, name).await?;
+                let stream = tls::connect(&wire.tls.load_full(), stream, name).await?;
                 websocket::connect(wire, flow, stream, ours).await?;
             }
         }

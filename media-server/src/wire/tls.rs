@@ -136,7 +136,7 @@ pub(super) async fn accept<S>(wire: &Wire, stream: S) -> Result<server::TlsStrea
 where
     S: AsyncRead + AsyncWrite + Unpin,
 {
-    let config = wire.tls.server_config().map_err(|fault| {
+    let config = wire.tls.load().server_config().map_err(|fault| {
         tracing::warn!(%fault, "a TLS connection was refused");
         WireError::NoSocket
     })?;

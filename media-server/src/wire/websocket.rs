@@ -138,7 +138,7 @@ async fn read_in<S>(
 where
     S: AsyncRead + AsyncWrite + Unpin,
 {
-    let limits = &shared.wire.limits;
+    let limits = shared.wire.limits.load_full();
     let mut due = Instant::now() + limits.message_within;
     loop {
         let message = match timeout_at(due, read.next()).await {
@@ -182,7 +182,7 @@ async fn write_out<S>(
 where
     S: AsyncRead + AsyncWrite + Unpin,
 {
-    let every = shared.wire.limits.keep_alive;
+    let every = shared.wire.limits.load().keep_alive;
     let mut pinged = false;
     loop {
         let wait = if pinged {

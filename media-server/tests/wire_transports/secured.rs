@@ -164,6 +164,54 @@ async fn a_renewed_certificate_is_used_and_open_connections_stay() {
     node.stop().await;
 }
 
+async fn reload(node: &media_server::node::NodeHandle) {
+    use media_server::node::Msg;
+    let done = node.node.call(Msg::Reload, Some(LIMIT)).await.unwrap();
+    done.unwrap().unwrap();
+}
+
+/// What a reload says of certificates and connections counts for who connects from then on; nobody else notices.
+#[tokio::test(flavor = "multi_thread")]
+async fn certificates_and_limits_of_a_reload_count_at_once() {
+    let site = Site::new("", None);
+    let node = site.start().await;
+    let tls = local(rig::free_port());
+    let folder = site.dir.path().join("profiles");
+    let written = |place: &str, more: &str| {
+        std::fs::create_dir_all(folder.join(place)).unwrap();
+        let authority = certificate(&folder.join(place), &["127.0.0.1"], None);
+        let files = format!(
+            "tls = {{ certificate = \"{place}/cert.pem\", key = \"{place}/key.pem\" }}\n{more}"
+        );
+        profile(&site, &[format!("tls://{tls}")], &files);
+        authority
+    };
+    // A profile that had no certificate gets a listener that needs one.
+    let first = written("first", "");
+    reload(&node).await;
+    let mut old = tls_to(tls, &first, "127.0.0.1").await;
+    assert!(is_answered(&mut old, "TLS", "first").await);
+    // Another file, and room for two connections of one source.
+    let second = written("second", "streams = { per_source = 2 }");
+    reload(&node).await;
+    let mut new = tls_to(tls, &second, "127.0.0.1").await;
+    assert_ne!(shown(&new), shown(&old));
+    assert!(is_answered(&mut new, "TLS", "second").await);
+    assert!(is_answered(&mut old, "TLS", "first-again").await);
+    let mut third = TcpStream::connect(tls).await.unwrap();
+    assert_eq!(closes(&mut third).await, "", "there is no room for it");
+    // What cannot be read changes nothing but the profile's word for it.
+    written("third", "");
+    std::fs::write(folder.join("third/cert.pem"), "not a certificate").unwrap();
+    reload(&node).await;
+    let mut after = tls_to(tls, &second, "127.0.0.1").await;
+    assert!(is_answered(&mut after, "TLS", "third").await);
+    let status = media_server::http::profiles(&node.node).await;
+    let reason = status[0].reason.clone().unwrap_or_default();
+    assert!(reason.contains("third/cert.pem"), "{reason}");
+    node.stop().await;
+}
+
 /// Failure catalogue #7: the name that a trunk's certificate shows is not the address that DNS gave, nor SNI an address.
 #[tokio::test(flavor = "multi_thread")]
 async fn a_server_is_known_by_the_name_that_was_wanted_and_its_connection_serves_again() {

@@ -38,6 +38,8 @@ enum Lock {
 #[derive(Debug, Clone)]
 pub struct SourceLock {
     signalled: Option<SocketAddr>,
+    /// Ours goes to where media comes from.
+    symmetric: bool,
     lock: Lock,
     refused: u64,
 }
@@ -47,9 +49,15 @@ impl SourceLock {
     pub const fn new(signalled: Option<SocketAddr>) -> Self {
         Self {
             signalled,
+            symmetric: true,
             lock: Lock::Open,
             refused: 0,
         }
+    }
+
+    /// Sends to the signalled address whoever speaks: for a far side that listens elsewhere than it sends from.
+    pub const fn send_as_signalled(&mut self) {
+        self.symmetric = false;
     }
 
     /// Judges the sender of a packet that is valid otherwise.
@@ -79,8 +87,8 @@ impl SourceLock {
     /// Where our packets go.
     pub const fn target(&self) -> Option<SocketAddr> {
         match self.lock {
-            Lock::Locked { source, .. } => Some(source),
-            Lock::Open | Lock::Released { .. } => self.signalled,
+            Lock::Locked { source, .. } if self.symmetric => Some(source),
+            Lock::Locked { .. } | Lock::Open | Lock::Released { .. } => self.signalled,
         }
     }
 
