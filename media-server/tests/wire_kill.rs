@@ -3,6 +3,8 @@
 
 #[path = "rig/crowd.rs"]
 mod crowd;
+#[path = "rig/office.rs"]
+mod office;
 #[path = "rig/node.rs"]
 mod rig;
 
@@ -17,6 +19,7 @@ use std::{
 
 use crowd::{Caller, Crowd, Plan};
 use egress::Request;
+use office::{OFFICE_KEY, control_api};
 use rig::{Office, Site, free_port};
 use serde_json::{Value, json};
 
@@ -27,8 +30,6 @@ const OUTAGE: Duration = Duration::from_secs(180);
 const FAREWELL: Duration = Duration::from_secs(5);
 /// 32 bytes, hexadecimal, of no value anywhere else.
 const NODE_KEY: &str = "6b1d0f5a9c3e7784a1b2c3d4e5f60718293a4b5c6d7e8f90123456789abcdef0";
-/// What the switch shows the office.
-const OFFICE_KEY: &str = "sn_only-for-this-test-0123456789";
 
 const PLAN: &str = r#"
 context = "internal"
@@ -83,23 +84,6 @@ impl Drop for Program {
     fn drop(&mut self) {
         self.kill();
     }
-}
-
-/// `control-api`, beside our own program; built when it is not there yet.
-fn control_api() -> PathBuf {
-    let ours = PathBuf::from(env!("CARGO_BIN_EXE_media-server"));
-    let program = ours.with_file_name("control-api");
-    if !program.is_file() {
-        let cargo = std::env::var("CARGO").unwrap_or_else(|_| "cargo".into());
-        let target = ours.parent().unwrap().parent().unwrap();
-        let built = Command::new(cargo)
-            .args(["build", "-q", "-p", "control-api", "--bin", "control-api"])
-            .arg("--target-dir")
-            .arg(target)
-            .status();
-        assert!(built.unwrap().success());
-    }
-    program
 }
 
 /// The two programs' files and addresses.
