@@ -239,6 +239,31 @@ async fn sipp_registers_with_its_password_and_calls() {
     node.stop().await;
 }
 
+/// The built-in phone calls as an extension; without a password nothing rings.
+#[tokio::test(flavor = "multi_thread")]
+async fn our_own_phone_calls_with_its_password_and_not_without() {
+    let site = site("");
+    let node = site.start().await;
+    extensions(&site, &node, &["1001"]).await;
+    site.write("password", "secret-1001\n");
+    let file = site.dir.path().join("password").display().to_string();
+    let user = format!("1001@{DOMAIN}");
+    let known = ["--user", &user, "--password-file", &file];
+    let short = ["--step", "wait:0.2s", "--seconds", "1"];
+    let phone = site.phone("echo", &[&known[..], &short].concat());
+    let stranger = site.phone("echo", &short);
+    let (known, stranger) =
+        tokio::task::spawn_blocking(|| (phone.finish(LIMIT), stranger.finish(LIMIT)))
+            .await
+            .unwrap();
+    let ((summary, content), (refused, _)) = (known, stranger);
+    assert!(content, "{summary:#}");
+    let record = site.office().ended(&summary["sip_call_id"]).await;
+    assert_eq!(record["from"], "1001", "{record}");
+    assert_eq!(refused["status"], 401, "{refused:#}");
+    node.stop().await;
+}
+
 /// A carrier's registrar: challenges everybody, knows `good` and `brief` by the password `secret`, and gives
 /// `brief` no life under two minutes.
 struct Carrier {

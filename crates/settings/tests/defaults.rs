@@ -54,6 +54,7 @@ fn without_files_everything_stands_on_loopback() {
         .map(|profile| profile.name.as_str())
         .collect();
     assert_eq!(names, ["external", "internal"]);
+    assert_eq!(settings.profiles[1].auth, Auth::Digest);
     for (profile, port) in settings.profiles.iter().zip([5080, 5060]) {
         assert!(profile.is_loopback());
         assert_eq!(

@@ -2,6 +2,9 @@
 
 use std::path::PathBuf;
 
+use anyhow::Context;
+use sip_core::digest::Login;
+
 use super::script::{Reply, Step};
 
 /// Place a real SIP call from the terminal.
@@ -31,6 +34,12 @@ pub struct Args {
     /// Who calls.
     #[arg(long, default_value = "+15550123")]
     pub from: String,
+    /// The extension that calls, `1001@pbx.example`, where a password is asked for; with --password-file.
+    #[arg(long, value_name = "NAME@DOMAIN", requires = "password_file")]
+    pub user: Option<String>,
+    /// The file with its password.
+    #[arg(long, value_name = "FILE", requires = "user")]
+    pub password_file: Option<PathBuf>,
     /// Hang up after so many seconds.
     #[arg(long, default_value_t = 120)]
     pub seconds: u64,
@@ -73,6 +82,21 @@ pub struct Args {
 }
 
 impl Args {
+    /// Who answers a challenge: the extension, to nobody but its own domain.
+    pub(super) fn login(&self) -> anyhow::Result<Option<Login>> {
+        let (Some(user), Some(file)) = (&self.user, &self.password_file) else {
+            return Ok(None);
+        };
+        let (name, domain) = user.rsplit_once('@').context("--user is NAME@DOMAIN")?;
+        let password = std::fs::read_to_string(file);
+        let password = password.with_context(|| file.display().to_string())?;
+        Ok(Some(Login {
+            user: name.to_owned(),
+            password: password.trim_end().to_owned().into(),
+            realms: vec![domain.to_owned()],
+        }))
+    }
+
     /// All steps, in the order they are carried out.
     pub(super) fn steps(&self) -> Vec<Step> {
         let says = self.say.iter().cloned().map(Step::Say);

@@ -495,7 +495,10 @@ fn outbound(
     media: SocketAddr,
 ) -> anyhow::Result<OutboundCall> {
     let flow = line.flow();
-    let from = Uri::sip(Some(&args.from), &flow.local.ip().to_string(), None)?;
+    let from = match &args.user {
+        Some(user) => Uri::parse(&format!("sip:{user}").into())?,
+        None => Uri::sip(Some(&args.from), &flow.local.ip().to_string(), None)?,
+    };
     Ok(OutboundCall {
         target,
         from: NameAddr::new(None, &from)?,
@@ -529,11 +532,10 @@ fn config(args: &Args, local: SocketAddr) -> anyhow::Result<DialogConfig> {
         rtcp_mux: false,
         srtp: SrtpPolicy::Off,
     };
-    Ok(DialogConfig::new(
-        local.ip().to_string(),
-        local.port(),
-        media,
-    ))
+    Ok(DialogConfig {
+        login: args.login()?,
+        ..DialogConfig::new(local.ip().to_string(), local.port(), media)
+    })
 }
 
 async fn follow(args: &Args) -> anyhow::Result<Option<Live>> {
