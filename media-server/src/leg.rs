@@ -13,7 +13,7 @@ use media_core::leg::{Command, LegEvent};
 use ractor::{Actor, ActorProcessingErr, ActorRef};
 use tokio::task::JoinHandle;
 
-use crate::media::{LegControl, LegEvents, RecordingSpec, SeatEvent};
+use crate::media::{LegControl, LegEvents, RecordingSpec, RtcpPort, SeatEvent};
 
 /// What a Leg is told.
 pub enum Msg {
@@ -23,6 +23,8 @@ pub enum Msg {
     Record(RecordingSpec),
     /// End the recording.
     StopRecording,
+    /// RTCP comes on a port of its own from now on.
+    Rtcp(RtcpPort),
     /// Something happened in the media thread.
     Seat(SeatEvent),
     /// Test seam: break this actor.
@@ -118,6 +120,7 @@ impl Actor for Leg {
             Msg::Command(command) => send(state, command),
             Msg::Record(spec) => record(state, spec),
             Msg::StopRecording => control(state).stop_recording(),
+            Msg::Rtcp(port) => drop(control(state).take_rtcp(port)),
             Msg::Seat(SeatEvent::Leg(event)) => (state.args.reports)(Report::Event(event)),
             Msg::Seat(SeatEvent::Evicted { reason, .. }) => {
                 (state.args.reports)(Report::Evicted { reason });

@@ -14,6 +14,7 @@
 //! | leg → recogniser | [`EAR_RING_MS`] ms | the newest frame is dropped, counted |
 //! | leg → events | [`EVENT_RING`] events, 8 of them reserved | they wait in the leg, then are counted |
 //! | leg → recorder | [`RECORDER_RING_MS`] ms | silence takes the place of what was dropped, counted |
+//! | RTCP port → leg | 4 compounds | the newest is dropped, counted |
 //! | leg → peer leg | [`BRIDGE_RING`] frames | the oldest are skipped |
 
 pub(crate) mod lateness;
@@ -22,6 +23,7 @@ mod panics;
 mod ports;
 mod recorder;
 mod rings;
+mod rtcp;
 mod seat;
 mod seated;
 mod shared;
@@ -31,12 +33,15 @@ pub use lateness::Lateness;
 pub use meters::MediaStats;
 pub use ports::PortNumbers;
 pub use recorder::{RecordingReport, RecordingSpec, mend};
-pub use rings::{EarReceiver, LegControl, LegEvents, LegRings, RingFull, SeatEvent, VoiceSender};
+pub use rings::{
+    EarReceiver, LegControl, LegEvents, LegRings, RingFull, RtcpPort, SeatEvent, VoiceSender,
+};
 pub use seat::{LegSeat, SeatOptions, WireSeed};
 
 use meters::Meters;
 use ports::PortPool;
 use recorder::RecorderPool;
+use rtcp::Desk;
 use std::net::{IpAddr, Ipv4Addr, SocketAddr, UdpSocket};
 use std::ops::RangeInclusive;
 use std::sync::{Arc, Mutex, PoisonError};
@@ -138,9 +143,12 @@ pub struct Media {
 struct Inner {
     config: MediaConfig,
     epoch: Instant,
+    /// The wall clock at the epoch, 32.32 fixed point (RFC 3550 §4).
+    ntp_at_epoch: u64,
     ports: Arc<Mutex<PortPool>>,
     meters: Arc<Meters>,
     tickers: TickerPool,
+    rtcp: Arc<Desk>,
     recorders: Arc<RecorderPool>,
 }
 
@@ -154,6 +162,7 @@ impl Media {
         let epoch = Instant::now();
         let meters = Arc::new(Meters::new(config.threads.max(1)));
         let tickers = TickerPool::start(epoch, &meters)?;
+        let rtcp = Desk::start(epoch, &meters)?;
         let recorders = Arc::new(RecorderPool::start(
             config.recorder_threads.max(1),
             &meters,
@@ -163,9 +172,11 @@ impl Media {
             inner: Arc::new(Inner {
                 config,
                 epoch,
+                ntp_at_epoch: ntp_of(crate::clock::unix_ms()),
                 ports,
                 meters,
                 tickers,
+                rtcp,
                 recorders,
             }),
         })
@@ -176,7 +187,12 @@ impl Media {
         self.inner.epoch.elapsed()
     }
 
-    /// A socket on an even port, for one leg of one call. Nothing is sent or read before it is launched.
+    /// The wall clock as it was at the epoch: from there on RTCP counts by the media's own.
+    fn ntp_at_epoch(&self) -> u64 {
+        self.inner.ntp_at_epoch
+    }
+
+    /// A socket on an even port, and one on the next for RTCP, for one leg of one call. Nothing is sent or read before it is launched.
     ///
     /// # Errors
     /// [`MediaError::PortsExhausted`], or [`MediaError::Bind`] when the address itself is wrong.
@@ -195,8 +211,8 @@ impl Media {
         wire: WireSeed,
     ) -> Result<LegSeat, MediaError> {
         let ip = ip.unwrap_or(self.inner.config.bind_ip);
-        let (socket, lease) = self.bind(ip, ports)?;
-        LegSeat::new(self.clone(), socket, lease, wire)
+        let (sockets, lease) = self.bind(ip, ports)?;
+        LegSeat::new(self.clone(), sockets, lease, wire)
             .map_err(|source| MediaError::Bind { ip, source })
     }
 
@@ -215,6 +231,7 @@ impl Media {
     /// Stops the media threads, then the recorders once every file is closed. Blocks for at most a few hundred ms.
     pub fn shutdown(&self) {
         self.inner.tickers.shutdown();
+        self.inner.rtcp.shutdown();
         self.inner.recorders.shutdown();
     }
 
@@ -222,13 +239,13 @@ impl Media {
         &self,
         ip: IpAddr,
         ports: &RangeInclusive<u16>,
-    ) -> Result<(UdpSocket, ports::PortLease), MediaError> {
+    ) -> Result<((UdpSocket, UdpSocket), ports::PortLease), MediaError> {
         let mut refused = None;
         for _ in 0..BIND_ATTEMPTS {
             let lease = ports::lease(&self.inner.ports, self.inner.epoch, ports)?;
-            match UdpSocket::bind(SocketAddr::new(ip, lease.port())) {
-                Ok(socket) => return Ok((socket, lease)),
-                // Somebody else has it: the lease goes back to rest, the next port is tried.
+            match bind_pair(SocketAddr::new(ip, lease.port())) {
+                Ok(sockets) => return Ok((sockets, lease)),
+                // Somebody else has one of them: the lease goes back to rest, the next pair is tried.
                 Err(error) if error.kind() == std::io::ErrorKind::AddrInUse => {
                     refused = Some(error)
                 }
@@ -238,4 +255,28 @@ impl Media {
         let source = refused.unwrap_or_else(|| std::io::ErrorKind::AddrInUse.into());
         Err(MediaError::Bind { ip, source })
     }
+}
+
+/// RTP here, RTCP on the next port.
+fn bind_pair(rtp: SocketAddr) -> std::io::Result<(UdpSocket, UdpSocket)> {
+    Ok((
+        UdpSocket::bind(rtp)?,
+        UdpSocket::bind(seat::rtcp_addr(rtp))?,
+    ))
+}
+
+/// Seconds from 1900, when NTP begins, to 1970.
+const NTP_TO_UNIX_SECONDS: i64 = 2_208_988_800;
+
+/// Milliseconds of the wall clock as NTP has them, 32.32 fixed point.
+const fn ntp_of(unix_ms: i64) -> u64 {
+    let seconds = unix_ms / 1_000 + NTP_TO_UNIX_SECONDS;
+    let fraction = (unix_ms % 1_000).unsigned_abs() * (1 << 32) / 1_000;
+    (seconds as u64) << 32 | fraction
+}
+
+/// The wall clock so much later.
+fn ntp_after(ntp: u64, passed: Duration) -> u64 {
+    let fraction = u64::from(passed.subsec_nanos()) * (1 << 32) / 1_000_000_000;
+    ntp.wrapping_add(passed.as_secs() << 32 | fraction)
 }

@@ -1,11 +1,16 @@
 //! Every metric name of the switch. Labels are bounded: never a call id or a number.
 
-use model::EndReason;
+use model::{EndReason, fact::MediaStats};
 use prometheus::{
-    Encoder, IntCounter, IntCounterVec, IntGauge, IntGaugeVec, Opts, Registry, TextEncoder,
+    Encoder, Histogram, HistogramOpts, IntCounter, IntCounterVec, IntGauge, IntGaugeVec, Opts,
+    Registry, TextEncoder,
 };
 
 use crate::services::Services;
+
+const MOS: [f64; 8] = [2.0, 2.5, 3.0, 3.5, 4.0, 4.2, 4.3, 4.4];
+const MILLISECONDS: [f64; 8] = [1.0, 2.0, 5.0, 10.0, 20.0, 50.0, 100.0, 300.0];
+const PERCENT: [f64; 6] = [0.1, 0.5, 1.0, 3.0, 5.0, 12.0];
 
 /// The counters that code increments. Gauges are read from their owners when asked for.
 #[derive(Clone)]
@@ -19,6 +24,10 @@ pub struct Metrics {
     pub restarts: IntCounterVec,
     ended: IntCounterVec,
     guard: IntGaugeVec,
+    mos: Histogram,
+    jitter: Histogram,
+    loss: Histogram,
+    round_trip: Histogram,
     active: IntGauge,
     profiles: IntGaugeVec,
     media: IntGaugeVec,
@@ -38,6 +47,10 @@ impl Default for Metrics {
         let gauge = |name, help| keep(&registry, IntGauge::new(name, help));
         let gauges = |name, help, label: &[&str]| {
             keep(&registry, IntGaugeVec::new(Opts::new(name, help), label))
+        };
+        let histogram = |name: &str, help: &str, buckets: &[f64]| {
+            let options = HistogramOpts::new(name, help).buckets(buckets.to_vec());
+            keep(&registry, Histogram::with_opts(options))
         };
         Self {
             refused: counters(
@@ -59,6 +72,10 @@ impl Default for Metrics {
                 "restarts after a fault",
                 &["actor"],
             ),
+            mos: histogram("ms_call_mos", "mean opinion score of a call", &MOS),
+            jitter: histogram("ms_call_jitter_ms", "jitter of a call", &MILLISECONDS),
+            loss: histogram("ms_call_loss_percent", "packets lost in a call", &PERCENT),
+            round_trip: histogram("ms_call_round_trip_ms", "to the far side", &MILLISECONDS),
             ended: counters("ms_calls_total", "calls ended", &["end_reason"]),
             active: gauge("ms_calls_active", "calls alive"),
             profiles: gauges("ms_profiles", "SIP profiles by state", &["state"]),
@@ -93,6 +110,19 @@ impl Metrics {
     pub fn ended(&self, reason: Option<EndReason>) {
         let reason = reason.unwrap_or(EndReason::InternalError);
         self.ended.with_label_values(&[reason.as_str()]).inc();
+    }
+
+    /// How a call's media was, at its end. A call without any says nothing.
+    pub fn heard(&self, media: &MediaStats) {
+        if media.packets_in == 0 {
+            return;
+        }
+        self.mos.observe(media.mos.into());
+        self.jitter.observe(media.jitter_ms.into());
+        self.loss.observe(media.loss_percent.into());
+        if let Some(round_trip_ms) = media.round_trip_ms {
+            self.round_trip.observe(round_trip_ms.into());
+        }
     }
 
     /// The text a Prometheus server reads.

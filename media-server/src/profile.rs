@@ -169,7 +169,7 @@ impl Profile {
                 SettingsNegotiation::Local => Negotiation::Local,
             },
             ptime_ms: 20,
-            rtcp_mux: false,
+            rtcp_mux: true,
             srtp: match self.settings.srtp {
                 Srtp::Off => SrtpPolicy::Off,
                 Srtp::Optional => SrtpPolicy::Optional,

@@ -255,6 +255,7 @@ impl Services {
             ("ports_exhausted", stats.ports.exhausted),
             ("evictions", stats.evictions),
             ("skipped_ticks", stats.skipped_ticks),
+            ("rtcp_drops", stats.rtcp_drops),
         ]
     }
 

@@ -4,9 +4,10 @@
 
 use media_core::codec::{self, Codec};
 use media_core::leg::{
-    Command, EventFormat, Fault, LegConfig, LegEventKind, Mode, Negotiated, Timeouts,
+    Command, EventFormat, Fault, LegConfig, LegEventKind, Mode, Negotiated, RtcpPath, Timeouts,
 };
 use media_core::playout::{PlayoutEvent, Position, Tag};
+use media_core::rtcp::{self, Report, ReportBlock};
 use media_core::rtp::{self, Packet};
 use media_core::srtp::{Keys, Srtp, Suite};
 use media_core::tone::Tone;
@@ -17,7 +18,7 @@ use media_server::media::{
 };
 use std::net::{SocketAddr, UdpSocket};
 use std::sync::atomic::{AtomicU16, Ordering};
-use std::time::Duration;
+use std::time::{Duration, UNIX_EPOCH};
 use tokio::sync::oneshot;
 
 /// Each test has ports of its own.
@@ -60,13 +61,17 @@ impl Phone {
         }
     }
 
-    /// Hears one packet.
+    /// Hears one packet; reports, which come with RTP here, are no sound.
     fn hear(&mut self) {
         let mut buffer = [0; 2_048];
-        let (len, _) = self
-            .socket
-            .recv_from(&mut buffer)
-            .expect("the leg's packet comes");
+        let receive = |buffer: &mut [u8]| {
+            let came = self.socket.recv_from(buffer);
+            came.expect("the leg's packet comes").0
+        };
+        let mut len = receive(&mut buffer);
+        while rtp::is_rtcp(&buffer[..len]) {
+            len = receive(&mut buffer);
+        }
         let packet = match &mut self.srtp {
             Some(srtp) => srtp.open(&buffer[..len]).expect("true SRTP"),
             None => &buffer[..len],
@@ -129,6 +134,7 @@ fn config(mode: Mode, remote: SocketAddr) -> LegConfig {
         negotiated: Negotiated {
             codec: &codec::pcmu::SPEC,
             payload_type: 0,
+            max_packet_ms: 20,
             receive_payload_type: 0,
             fmtp: None,
             also_receive: Vec::new(),
@@ -136,6 +142,7 @@ fn config(mode: Mode, remote: SocketAddr) -> LegConfig {
             comfort_noise: None,
             srtp: None,
             remote: Some(remote),
+            rtcp: RtcpPath::Muxed,
         },
         mode,
         ears: Some(Rate::Hz8000),
@@ -409,8 +416,10 @@ async fn a_recording_has_a_frame_of_both_sides_for_each_tick_and_is_valid_while_
         (frame::level_dbov(&left[20 * 160..60 * 160]) + 20.0).abs() < 1.0,
         "the caller is left"
     );
+    let begins = right.iter().position(|s| *s == 8_000);
+    let begins = begins.expect("the agent speaks");
     assert!(
-        right[5 * 160..30 * 160].iter().all(|s| *s == 8_000),
+        right[begins..begins + 25 * 160].iter().all(|s| *s == 8_000),
         "the agent is right, sample for sample"
     );
     assert!(
@@ -483,24 +492,26 @@ async fn when_the_seat_goes_everybody_who_waits_learns_it_and_the_port_rests() {
 
 #[tokio::test]
 async fn running_out_of_ports_is_a_value_and_a_taken_port_is_passed_over() {
-    let taken = UdpSocket::bind("127.0.0.1:40902").expect("free");
+    // One for RTP, and one for RTCP.
+    let taken = ["127.0.0.1:40902", "127.0.0.1:40905"];
+    let taken = taken.map(|place| UdpSocket::bind(place).expect("free"));
     let media = Media::start(MediaConfig {
-        ports: 40_900..=40_905,
+        ports: 40_900..=40_907,
         ..MediaConfig::default()
     })
     .expect("threads");
     let seed = WireSeed::random();
     let first = media.seat(None, seed).expect("40900");
-    let second = media.seat(None, seed).expect("40904");
+    let second = media.seat(None, seed).expect("40906");
     assert_eq!(
         (first.local_addr().port(), second.local_addr().port()),
-        (40_900, 40_904)
+        (40_900, 40_906)
     );
     assert!(matches!(
         media.seat(None, seed),
         Err(MediaError::PortsExhausted {
             leased: 2,
-            resting: 1
+            resting: 2
         })
     ));
     drop(taken);
@@ -520,4 +531,89 @@ async fn shutting_down_closes_recordings_and_ends_receivers() {
     media.shutdown();
     while rings.events.event().await.is_some() {}
     assert!(report.await.expect("closed").duration_ms >= 80);
+}
+
+/// Both sockets of a phone that has RTCP on the port after RTP's.
+fn pair() -> (UdpSocket, UdpSocket) {
+    loop {
+        let rtp = UdpSocket::bind("127.0.0.1:0").expect("a port");
+        let mut next = rtp.local_addr().expect("bound");
+        next.set_port(next.port().wrapping_add(1));
+        if let Ok(rtcp) = UdpSocket::bind(next) {
+            let patience = Some(Duration::from_secs(10));
+            rtcp.set_read_timeout(patience).expect("timeout");
+            return (rtp, rtcp);
+        }
+    }
+}
+
+fn receive_reports(socket: &UdpSocket) -> (Vec<Report>, SocketAddr) {
+    let mut buffer = [0; 512];
+    let (len, from) = socket.recv_from(&mut buffer).expect("a report comes");
+    let reports = rtcp::parse(&buffer[..len]).map(|report| report.expect("whole"));
+    (reports.collect(), from)
+}
+
+#[tokio::test]
+async fn reports_go_from_the_port_after_rtp_and_are_taken_there_also_after_they_went_with_rtp() {
+    let media = media();
+    let (rtp, rtcp) = pair();
+    let mut seat = media.seat(None, WireSeed::random()).expect("a port");
+    let config = config(Mode::Echo, rtp.local_addr().expect("bound"));
+    let rings = seat.seat(config.clone(), SeatOptions::default());
+    let mut rings = rings.expect("launched");
+    let mut beside = seat.local_addr();
+    beside.set_port(beside.port() + 1);
+    let free = UdpSocket::bind(beside).expect("nobody needs it while reports go with RTP");
+    drop(free);
+
+    let path = RtcpPath::Apart(Some(rtcp.local_addr().expect("bound")));
+    let port = seat.renegotiated(path).expect("a port of its own");
+    assert!(seat.renegotiated(path).is_none(), "once");
+    rings.control.take_rtcp(port).expect("room");
+    let negotiated = Negotiated {
+        rtcp: path,
+        ..config.negotiated
+    };
+    let command = Command::Renegotiate(negotiated);
+    rings.control.send(command).expect("room");
+    let mut phone = Phone::new(&seat, rtp);
+    phone.talk(10);
+    let (reports, from) = receive_reports(&rtcp);
+    assert_eq!(from, beside);
+    let [Report::Sender { ssrc, info, block }] = reports[..] else {
+        panic!("{reports:?}");
+    };
+    assert_eq!(ssrc, phone.heard[0].2);
+    assert_eq!(block.map(|block| block.ssrc), Some(77));
+    let since_1900 = Duration::from_secs(2_208_988_800) + UNIX_EPOCH.elapsed().expect("later");
+    let wall = Duration::from_secs(info.ntp >> 32);
+    assert!(
+        wall.abs_diff(since_1900) < Duration::from_secs(60),
+        "{wall:?}"
+    );
+
+    let told = ReportBlock {
+        ssrc,
+        cumulative_lost: 3,
+        last_sr: (info.ntp >> 16) as u32,
+        ..ReportBlock::default()
+    };
+    let mut bytes = [0; 64];
+    let block = Some(told);
+    let len = rtcp::build(&Report::Receiver { ssrc: 77, block }, &mut bytes).expect("room");
+    rtcp.send_to(&bytes[..len], beside).expect("sent");
+    while seat.stats().remote_report != Some(told) {
+        phone.talk(1);
+    }
+    assert!(seat.stats().round_trip_us.is_some());
+
+    seat.stop();
+    let (last, _) = receive_reports(&rtcp);
+    assert!(
+        matches!(last[..], [_, Report::Bye { ssrc: who }] if who == Some(ssrc)),
+        "{last:?}"
+    );
+    while rings.events.event().await.is_some() {}
+    UdpSocket::bind(beside).expect("given back");
 }

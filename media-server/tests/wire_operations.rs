@@ -564,18 +564,26 @@ async fn descriptors_grow_by_the_call_and_everything_is_back_when_the_calls_are_
     let ten = crowd(&site, 10, 0);
     hears(&ten, 5).await;
     let with_ten = server.descriptors_at_rest();
-    let thirty = crowd(&site, 20, 0);
-    hears(&thirty, 5).await;
+    let twenty = crowd(&site, 20, 0);
+    hears(&twenty, 5).await;
     let with_thirty = server.descriptors_at_rest();
-    let each = (with_ten - begin) / 10;
+    let muxed = Crowd::call_muxed(&Plan {
+        server: site.sip,
+        user: "echo".into(),
+        udp: 10,
+        tcp: 0,
+    });
+    hears(&muxed, 5).await;
+    let with_forty = server.descriptors_at_rest();
     assert_eq!(
-        (with_ten - begin, with_thirty - begin),
-        (10 * each, 30 * each),
-        "b = {each}"
+        (with_ten - begin, with_thirty - with_ten),
+        (10 * 2, 20 * 2),
+        "a socket for RTP and one for RTCP a call"
     );
-    assert_eq!(each, 1, "one RTP socket a call");
-    all_go(&ten).await;
-    all_go(&thirty).await;
+    assert_eq!(with_forty - with_thirty, 10, "one where both come together");
+    for crowd in [&ten, &twenty, &muxed] {
+        all_go(crowd).await;
+    }
     server.until("no dialog is left", idle);
     server.until("sockets are closed", || server.descriptors() <= begin);
     server.until("ports rest or are free", free);

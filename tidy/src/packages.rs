@@ -29,6 +29,7 @@ pub const HOMES: &[(&str, &str)] = &[
     ("hickory_resolver", "media-server/src/next_hop/names.rs"),
     ("prometheus", "media-server/src/metrics.rs"),
     ("socket2", "media-server/src/wire/udp.rs"),
+    ("mio", "media-server/src/media/rtcp.rs"),
     ("hmac", "media-server/src/journal/seal.rs"),
     ("md5", "crates/sip-core/src/digest.rs"),
     ("regex", "crates/call-core/src/dialplan/pattern.rs"),

@@ -2,7 +2,7 @@
 
 use criterion::{Criterion, criterion_group, criterion_main};
 use media_core::codec::pcmu;
-use media_core::leg::{EventFormat, Leg, LegConfig, Mode, Negotiated, Timeouts, Wire};
+use media_core::leg::{EventFormat, Leg, LegConfig, Mode, Negotiated, RtcpPath, Timeouts, Wire};
 use media_core::playout::Tag;
 use media_core::rtp::{self, Packet};
 use media_core::tone::Tone;
@@ -15,6 +15,7 @@ fn config(mode: Mode, ears: Option<Rate>) -> LegConfig {
     let negotiated = Negotiated {
         codec: &pcmu::SPEC,
         payload_type: 0,
+        max_packet_ms: 20,
         receive_payload_type: 0,
         fmtp: None,
         also_receive: Vec::new(),
@@ -22,6 +23,7 @@ fn config(mode: Mode, ears: Option<Rate>) -> LegConfig {
         comfort_noise: None,
         srtp: None,
         remote: None,
+        rtcp: RtcpPath::Muxed,
     };
     LegConfig {
         negotiated,

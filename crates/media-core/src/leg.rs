@@ -4,12 +4,14 @@
 //! commands it drains [`Leg::poll_ear`] and [`Leg::poll_event`]. RTP never pauses but on hold: each tick sends exactly one packet.
 
 mod line;
+mod reports;
 mod source;
 mod speak;
 mod terms;
 mod watch;
 
-pub use line::{EventFormat, Negotiated};
+pub use line::{EventFormat, Negotiated, RtcpPath};
+pub use reports::REPORT_EVERY;
 pub use source::{Admission, SourceLock};
 pub use terms::{
     Command, Digit, EarFrame, Fault, LegConfig, LegEvent, LegEventKind, LegStats, Mode, Stream,
@@ -23,11 +25,11 @@ use crate::jitter::{EarPull, Heard, Jitter, Stamp};
 use crate::noise::Comfort;
 use crate::playout::{PauseBy, Playout, Position, Tag};
 use crate::resample::Resampler;
-use crate::rtcp::{self, Report};
 use crate::rtp::{self, Packet};
 use crate::vad::{Gate, Gauge, Reflex, ReflexAction};
 use crate::{Frame, Rate};
 use line::{Line, PayloadKind};
+use reports::Reporter;
 use speak::Speaker;
 use std::collections::VecDeque;
 use std::net::SocketAddr;
@@ -58,6 +60,8 @@ pub struct Leg {
     ears: Ears,
     speaker: Speaker,
     watch: MediaWatch,
+    reports: Reporter,
+    rtcp: RtcpPath,
     sending: bool,
     events: VecDeque<LegEvent>,
     now: Duration,
@@ -70,6 +74,8 @@ pub struct Leg {
     fault: FaultSeam,
     stats: LegStats,
     delay_sum_ms: u64,
+    /// Ticks held by this machine.
+    ticks: u64,
 }
 
 struct Ears {
@@ -131,6 +137,8 @@ impl Leg {
             ears: Ears::new(rate, ears),
             speaker: Speaker::new(rate, mode, playout, digits_on(&line), wire),
             watch: MediaWatch::new(now, timeouts),
+            reports: Reporter::new(now, &wire),
+            rtcp: negotiated.rtcp,
             sending: true,
             events: VecDeque::with_capacity(MAX_EVENTS),
             now,
@@ -142,6 +150,7 @@ impl Leg {
             fault: FaultSeam::default(),
             stats: LegStats::default(),
             delay_sum_ms: 0,
+            ticks: 0,
             line,
         }
     }
@@ -207,7 +216,13 @@ impl Leg {
         let tick = self.speaker.tick();
         self.speaker.speak(&self.caller, &mut self.line);
         if self.sending {
-            self.stats.packets_out += 1;
+            let sent = [self.speaker.packet(), self.speaker.second_packet()];
+            for packet in sent.into_iter().filter(|packet| !packet.is_empty()) {
+                self.stats.packets_out += 1;
+                self.reports
+                    .on_sent(packet.len().saturating_sub(rtp::HEADER_LEN));
+            }
+            self.ticks += 1;
             self.delay_sum_ms += self.jitter.buffered_ms() as u64;
         }
         if keys_before && !self.speaker.is_sending_digits() {
@@ -215,6 +230,7 @@ impl Leg {
         }
         Tick {
             packet: self.speaker.packet(),
+            second_packet: self.speaker.second_packet(),
             to: self.source.target().filter(|_| self.sending),
             caller: &self.caller,
             agent: self.speaker.frame(),
@@ -309,11 +325,15 @@ impl Leg {
             jitter: self.jitter.counters(),
             buffered_ms: self.jitter.buffered_ms(),
             target_ms: self.jitter.target_ms(),
-            mean_delay_ms: self.delay_sum_ms / self.stats.packets_out.max(1),
+            mean_delay_ms: self.delay_sum_ms / self.ticks.max(1),
             starved_samples: self.speaker.playout.starved(),
             discarded_samples: self.speaker.playout.discarded(),
             refused_source: self.source.refused(),
             heard: self.heard(),
+            remote_report: self.reports.remote(),
+            jitter_us: self.reports.jitter_us(self.line.rtp_clock()),
+            round_trip_us: self.reports.round_trip_us(),
+            mos_centi: self.mos_centi(),
             ..self.stats
         }
     }
@@ -340,7 +360,11 @@ impl Leg {
             timestamp: packet.timestamp,
         };
         match kind {
-            PayloadKind::Audio(index) => self.on_audio(index, stamp, packet.payload),
+            PayloadKind::Audio(index) => {
+                self.reports
+                    .on_heard(self.now, packet, self.line.rtp_clock());
+                self.on_audio(index, stamp, packet.payload);
+            }
             PayloadKind::Event => self.on_event(stamp, packet.payload),
             PayloadKind::ComfortNoise => {
                 self.jitter.note(self.now, stamp);
@@ -395,21 +419,6 @@ impl Leg {
         self.jitter.note(self.now, stamp);
         if let Some(key) = self.keys.on_event(stamp.ssrc, stamp.timestamp, payload) {
             self.tell(LegEventKind::Digit(Digit { key: key.as_char() }));
-        }
-    }
-
-    fn on_rtcp(&mut self, src: SocketAddr, bytes: &[u8]) {
-        if !self.source.is_locked_to(src) {
-            return;
-        }
-        for report in rtcp::parse(bytes) {
-            match report {
-                Ok(Report::Sender { block, .. } | Report::Receiver { block, .. }) => {
-                    self.stats.remote_report = block.or(self.stats.remote_report);
-                }
-                Ok(Report::Bye { .. }) => self.tell(LegEventKind::RemoteBye),
-                Err(_) => self.stats.malformed += 1,
-            }
         }
     }
 
@@ -516,6 +525,7 @@ impl Leg {
         self.line = line;
         self.line.tune(self.tuning);
         self.source.renegotiate(negotiated.remote);
+        self.rtcp = negotiated.rtcp;
         self.speaker.mark();
     }
 

@@ -21,6 +21,7 @@ pub mod leg;
 pub mod mix;
 pub mod noise;
 pub mod playout;
+pub mod quality;
 pub mod recording;
 pub mod resample;
 pub mod rtcp;

@@ -99,6 +99,7 @@ pub struct Srtp {
     keys: Keys,
     seal: Context,
     open: Opener,
+    measure: Measure,
     buffer: Vec<u8>,
     refused: u64,
 }
@@ -110,6 +111,7 @@ impl Srtp {
             seal: context(keys.suite, &keys.send)?,
             open: Opener::new(&keys)?,
             keys,
+            measure: Measure::new(),
             buffer: Vec::with_capacity(MAX_PACKET + MAX_GROWTH),
             refused: 0,
         })
@@ -136,8 +138,8 @@ impl Srtp {
 
     /// An RTP packet as it goes out.
     pub fn protect(&mut self, packet: &[u8]) -> Result<&[u8], Error> {
-        let header = header_of(packet)?;
-        let sealed = self.seal.encrypt_rtp_with_header(packet, &header);
+        let header = self.measure.of(packet)?;
+        let sealed = self.seal.encrypt_rtp_with_header(packet, header);
         let sealed = sealed.map_err(|_| Error::Srtp("an RTP packet cannot be sealed"))?;
         Ok(keep(&mut self.buffer, &sealed))
     }
@@ -173,6 +175,7 @@ struct Opener {
     key: Vec<u8>,
     mki_len: usize,
     context: Context,
+    measure: Measure,
     /// Sources that have shown that they hold the key.
     known: Vec<u32>,
     /// Where strangers are tried.
@@ -193,6 +196,7 @@ impl Opener {
             key: keys.receive.clone(),
             mki_len: keys.receive_mki_len,
             context: context(keys.suite, &keys.receive)?,
+            measure: Measure::new(),
             known: Vec::with_capacity(MAX_SOURCES),
             trial: None,
             trials: 0,
@@ -227,7 +231,13 @@ impl Opener {
         if !self.known.contains(&ssrc) {
             self.meet(kind, packet, ssrc)?;
         }
-        decrypt(&mut self.context, self.suite, kind, packet)
+        decrypt(
+            &mut self.context,
+            &mut self.measure,
+            self.suite,
+            kind,
+            packet,
+        )
     }
 
     /// A stranger who holds the key becomes known; one who does not leaves nothing behind.
@@ -243,7 +253,7 @@ impl Opener {
             Some(trial) => trial,
             None => self.trial.insert(context(self.suite, &self.key)?),
         };
-        decrypt(trial, self.suite, kind, packet)?;
+        decrypt(trial, &mut self.measure, self.suite, kind, packet)?;
         self.known.push(ssrc);
         Ok(())
     }
@@ -290,12 +300,13 @@ fn context(suite: Suite, key: &[u8]) -> Result<Context, Error> {
 
 fn decrypt(
     context: &mut Context,
+    measure: &mut Measure,
     suite: Suite,
     kind: Kind,
     packet: &[u8],
 ) -> Result<impl AsRef<[u8]> + use<>, Error> {
     let opened = match kind {
-        Kind::Rtp => context.decrypt_rtp_with_header(packet, &header_of(packet)?),
+        Kind::Rtp => context.decrypt_rtp_with_header(packet, measure.of(packet)?),
         Kind::Rtcp => {
             is_marked_encrypted(suite, packet)?;
             context.decrypt_rtcp(packet)
@@ -329,25 +340,34 @@ fn ssrc_of(kind: Kind, packet: &[u8]) -> Result<u32, Error> {
 }
 
 /// The header as the package needs it: sequence number, SSRC and how long it is. What it holds besides – contributors and
-/// extensions – is stated as so many contributors, which measure the same.
-fn header_of(packet: &[u8]) -> Result<Header, Error> {
-    let [first, _, seq_high, seq_low, ..] = *packet else {
-        return Err(Error::Srtp("cut short"));
-    };
-    if first >> 6 != 2 {
-        return Err(Error::Srtp("not RTP"));
+/// extensions – is stated as so many contributors, which measure the same. Made once: a packet costs no memory.
+struct Measure(Header);
+
+impl Measure {
+    fn new() -> Self {
+        Self(Header {
+            version: 2,
+            csrc: Vec::with_capacity(MAX_PACKET / 4),
+            ..Header::default()
+        })
     }
-    let words = usize::from(first & 0x0f) + extension_words(first, packet)?;
-    if packet.len() < rtp::HEADER_LEN + words * 4 {
-        return Err(Error::Srtp("cut short"));
+
+    fn of(&mut self, packet: &[u8]) -> Result<&Header, Error> {
+        let [first, _, seq_high, seq_low, ..] = *packet else {
+            return Err(Error::Srtp("cut short"));
+        };
+        if first >> 6 != 2 {
+            return Err(Error::Srtp("not RTP"));
+        }
+        let words = usize::from(first & 0x0f) + extension_words(first, packet)?;
+        if packet.len() < rtp::HEADER_LEN + words * 4 {
+            return Err(Error::Srtp("cut short"));
+        }
+        self.0.sequence_number = u16::from_be_bytes([seq_high, seq_low]);
+        self.0.ssrc = ssrc_of(Kind::Rtp, packet)?;
+        self.0.csrc.resize(words, 0);
+        Ok(&self.0)
     }
-    Ok(Header {
-        version: 2,
-        sequence_number: u16::from_be_bytes([seq_high, seq_low]),
-        ssrc: ssrc_of(Kind::Rtp, packet)?,
-        csrc: vec![0; words],
-        ..Header::default()
-    })
 }
 
 /// RFC 3550 §5.3.1: words of a header extension with its own head.

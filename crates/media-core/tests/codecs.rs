@@ -1,7 +1,9 @@
 //! Every row of the codec table, and a leg on each: what is said comes out, at any packet length, whatever the rates.
 
 use media_core::codec::{self, Codec, CodecSpec, Tuning, libopus::Opus};
-use media_core::leg::{Command, EventFormat, Leg, LegConfig, Mode, Negotiated, Timeouts, Wire};
+use media_core::leg::{
+    Command, EventFormat, Leg, LegConfig, Mode, Negotiated, RtcpPath, Timeouts, Wire,
+};
 use media_core::playout::Tag;
 use media_core::rtp::{self, Packet};
 use media_core::tone::Tone;
@@ -154,6 +156,7 @@ fn negotiated(spec: &'static CodecSpec) -> Negotiated {
     Negotiated {
         codec: spec,
         payload_type: spec.offered_pt,
+        max_packet_ms: 20,
         receive_payload_type: spec.offered_pt,
         fmtp: Some("useinbandfec=1".into()),
         also_receive: Vec::new(),
@@ -165,6 +168,7 @@ fn negotiated(spec: &'static CodecSpec) -> Negotiated {
         comfort_noise: Some(13),
         srtp: None,
         remote: None,
+        rtcp: RtcpPath::Muxed,
     }
 }
 
@@ -432,4 +436,33 @@ fn comfort_noise_is_heard_until_the_next_word() {
     let word = level_dbov(&heard[110 * 160..]);
     assert!((word - usual()).abs() < 1.5, "{word} dBov");
     assert_eq!(leg.stats().jitter.lost, 0);
+}
+
+/// A far side whose `maxptime` is 10: each tick goes out in two packets, and nothing of the sound is lost between them.
+#[test]
+fn packets_of_ten_milliseconds_go_out_two_a_tick() {
+    for spec in codec::ALL {
+        let mut config = negotiated(spec);
+        config.max_packet_ms = 10;
+        let mut leg = leg(spec, Mode::Agent);
+        leg.handle(Duration::ZERO, Command::Renegotiate(config));
+        let (voice, mut peer) = (speech(VOICE_RATE), Peer::new(spec));
+        let mut stamps = Vec::new();
+        for tick in 0..100_u32 {
+            let at = (tick as usize % 50) * 160;
+            leg.playout().push(Tag(1), &voice[at..at + 160]);
+            let sent = leg.tick(FRAME * tick);
+            for packet in [sent.packet, sent.second_packet] {
+                let read = rtp::parse(packet).expect("RTP");
+                stamps.push((read.seq, read.timestamp));
+                peer.hear(packet);
+            }
+        }
+        let half = spec.ticks_per_frame() / 2;
+        let expected = (0..200_u32).map(|n| (n as u16, n * half));
+        assert!(stamps.into_iter().eq(expected), "{}", spec.name);
+        assert_eq!(peer.heard.len(), spec.rate.samples(2_000), "{}", spec.name);
+        let level = level_dbov(&peer.heard[spec.rate.samples(1_000)..]);
+        assert!((level - usual()).abs() < 1.5, "{}: {level}", spec.name);
+    }
 }

@@ -19,6 +19,7 @@ fn leg() -> Leg {
         negotiated: Negotiated {
             codec: codec::by_name("PCMU").expect("G.711"),
             payload_type: 0,
+            max_packet_ms: 20,
             receive_payload_type: 0,
             fmtp: None,
             also_receive: Vec::new(),
@@ -26,6 +27,7 @@ fn leg() -> Leg {
             comfort_noise: None,
             remote: Some(far()),
             srtp: None,
+            rtcp: media_core::leg::RtcpPath::Muxed,
         },
         mode: Mode::Agent,
         ears: None,

@@ -302,6 +302,21 @@ pub struct MediaStats {
     pub jitter_delay_ms: f32,
     /// Frames dropped at a full ring, all rings.
     pub ring_drops: u64,
+    /// Interarrival jitter at the end (RFC 3550 §6.4.1), milliseconds.
+    #[serde(default)]
+    pub jitter_ms: f32,
+    /// Of the packets that were due so many did not come, percent.
+    #[serde(default)]
+    pub loss_percent: f32,
+    /// Of our packets so many did not reach the far side, percent, as its last report says; absent without one.
+    #[serde(default)]
+    pub remote_loss_percent: Option<f32>,
+    /// To the far side and back, milliseconds, as its reports tell; absent without one.
+    #[serde(default)]
+    pub round_trip_ms: Option<f32>,
+    /// How the caller sounded to us: mean opinion score by the E-model (ITU-T G.107), 1 to 4.5; 0 when nothing was heard.
+    #[serde(default)]
+    pub mos: f32,
 }
 
 impl FactKind {

@@ -197,6 +197,7 @@ fn rtcp_mux_is_answered_either_way() {
     )
     .expect("ok");
     assert!(agreed.rtcp_mux && agreed.remote_rtcp.is_none() && sdp.contains("a=rtcp-mux\r\n"));
+    assert!(!sdp.contains("a=rtcp:"), "{sdp}");
     let (sdp, agreed) = answer(
         policy(Negotiation::Offerer),
         &offer("m=audio 4000 RTP/AVP 0\na=rtcp:4009\n"),
@@ -206,8 +207,44 @@ fn rtcp_mux_is_answered_either_way() {
         agreed.remote_rtcp,
         Some("192.0.2.9:4009".parse().expect("address"))
     );
-    // No port is promised on which nobody listens.
+    assert!(!agreed.rtcp_mux && sdp.contains("a=rtcp:16385\r\n") && !sdp.contains("rtcp-mux"));
+}
+
+#[test]
+fn an_offer_promises_both_ways_of_rtcp_and_later_the_agreed_one() {
+    for (answer, expected) in [
+        (
+            "m=audio 4000 RTP/AVP 8\na=rtcp-mux\n",
+            ["a=rtcp-mux"].as_slice(),
+        ),
+        ("m=audio 4000 RTP/AVP 8\n", &["a=rtcp:16385"]),
+    ] {
+        let mut session = Session::new(policy(Negotiation::Offerer), 7);
+        let first = session.offer(here(), Direction::SendRecv);
+        assert_eq!(rtcp_lines(&first), ["a=rtcp:16385", "a=rtcp-mux"]);
+        session.accept(offer(answer).as_bytes()).expect("agreed");
+        let again = session.offer(here(), Direction::SendRecv);
+        assert_eq!(rtcp_lines(&again), expected);
+    }
+}
+
+#[test]
+fn nobody_is_promised_rtcp_where_nobody_listens() {
+    let unserved = MediaPolicy {
+        rtcp_mux: false,
+        ..policy(Negotiation::Offerer)
+    };
+    let offered = offer("m=audio 4000 RTP/AVP 0\na=rtcp-mux\n");
+    let (sdp, agreed) = answer(unserved.clone(), &offered).expect("ok");
     assert!(!agreed.rtcp_mux && !sdp.contains("a=rtcp"), "{sdp}");
+    let ours = Session::new(unserved, 7).offer(here(), Direction::SendRecv);
+    assert_eq!(rtcp_lines(&ours), Vec::<String>::new());
+}
+
+fn rtcp_lines(sdp: &[u8]) -> Vec<String> {
+    let text = String::from_utf8_lossy(sdp);
+    let lines = text.lines().filter(|line| line.starts_with("a=rtcp"));
+    lines.map(str::to_owned).collect()
 }
 
 #[test]

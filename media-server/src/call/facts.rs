@@ -145,5 +145,17 @@ pub(super) fn media(stats: &LegStats) -> MediaStats {
         concealed: stats.jitter.concealed,
         jitter_delay_ms: stats.mean_delay_ms as f32,
         ring_drops: stats.ring_drops,
+        jitter_ms: stats.jitter_us as f32 / 1_000.0,
+        loss_percent: percent(stats.jitter.lost, stats.jitter.received + stats.jitter.lost),
+        remote_loss_percent: stats.remote_report.map(|report| {
+            let lost = u64::try_from(report.cumulative_lost).unwrap_or(0);
+            percent(lost, stats.packets_out)
+        }),
+        round_trip_ms: stats.round_trip_us.map(|us| us as f32 / 1_000.0),
+        mos: f32::from(stats.mos_centi) / 100.0,
     }
+}
+
+fn percent(part: u64, whole: u64) -> f32 {
+    part as f32 * 100.0 / whole.max(1) as f32
 }

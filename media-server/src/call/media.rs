@@ -10,7 +10,7 @@ use call_core::{
 use media_core::{
     codec,
     frame::Rate,
-    leg::{Command, EventFormat, LegConfig, LegEvent, LegEventKind, Mode, Negotiated},
+    leg::{Command, EventFormat, LegConfig, LegEvent, LegEventKind, Mode, Negotiated, RtcpPath},
     srtp::{Keys, Suite},
     tone::Tone,
 };
@@ -156,6 +156,10 @@ pub(super) async fn agreed(
         if let Some(config) = &mut state.media.config {
             config.negotiated = negotiated.clone();
         }
+        let seat = state.media.seat.as_mut();
+        if let Some(port) = seat.and_then(|seat| seat.renegotiated(negotiated.rtcp)) {
+            tell_leg(state, leg::Msg::Rtcp(port));
+        }
         command(state, Command::Renegotiate(negotiated));
         hold::noted(state, agreed);
         return Ok(());
@@ -171,6 +175,7 @@ pub(crate) fn negotiated(agreed: &AgreedMedia) -> Option<Negotiated> {
     Some(Negotiated {
         codec: codec::by_name(&agreed.codec.name)?,
         payload_type: agreed.codec.send_payload_type,
+        max_packet_ms: agreed.ptime_ms,
         receive_payload_type: agreed.codec.receive_payload_type,
         fmtp: agreed.codec.fmtp.clone(),
         also_receive: Vec::new(),
@@ -185,6 +190,10 @@ pub(crate) fn negotiated(agreed: &AgreedMedia) -> Option<Negotiated> {
             None => None,
         },
         remote: agreed.remote,
+        rtcp: match agreed.rtcp_mux {
+            true => RtcpPath::Muxed,
+            false => RtcpPath::Apart(agreed.remote_rtcp),
+        },
     })
 }
 
@@ -462,6 +471,7 @@ pub(super) fn close(state: &mut State) {
     if let Some(seat) = &mut state.media.seat {
         seat.stop();
         let stats = facts::media(&seat.stats());
+        state.args.services.metrics.heard(&stats);
         state.args.dossier.write(FactKind::Media(stats));
     }
     when_closed(state);

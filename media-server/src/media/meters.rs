@@ -2,7 +2,8 @@
 
 use super::lateness::{Histogram, Lateness};
 use super::ports::PortNumbers;
-use std::sync::atomic::{AtomicU64, AtomicUsize, Ordering};
+use media_core::codec::Tuning;
+use std::sync::atomic::{AtomicU32, AtomicU64, AtomicUsize, Ordering};
 
 /// Figures for metrics.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
@@ -23,6 +24,8 @@ pub struct MediaStats {
     pub send_errors: u64,
     /// Reads that failed for another reason than "nothing there".
     pub receive_errors: u64,
+    /// RTCP datagrams that found their leg's ring full.
+    pub rtcp_drops: u64,
     /// Recordings open.
     pub recordings: usize,
     /// Port pool.
@@ -32,6 +35,8 @@ pub struct MediaStats {
 #[derive(Debug)]
 pub(super) struct ThreadMeters {
     pub(super) legs: AtomicUsize,
+    /// How much of its time the thread works, in thousandths, over the last second.
+    pub(super) busy_permille: AtomicU32,
     pub(super) lateness: Histogram,
 }
 
@@ -44,6 +49,7 @@ pub(super) struct Meters {
     pub(super) recorder_drops: AtomicU64,
     pub(super) send_errors: AtomicU64,
     pub(super) receive_errors: AtomicU64,
+    pub(super) rtcp_drops: AtomicU64,
     pub(super) recordings: AtomicUsize,
 }
 
@@ -51,6 +57,7 @@ impl Meters {
     pub(super) fn new(threads: usize) -> Self {
         let thread = |_| ThreadMeters {
             legs: AtomicUsize::new(0),
+            busy_permille: AtomicU32::new(0),
             lateness: Histogram::new(),
         };
         Self {
@@ -61,7 +68,22 @@ impl Meters {
             recorder_drops: AtomicU64::new(0),
             send_errors: AtomicU64::new(0),
             receive_errors: AtomicU64::new(0),
+            rtcp_drops: AtomicU64::new(0),
             recordings: AtomicUsize::new(0),
+        }
+    }
+
+    /// How much work encoders may put into a packet: the usual while the busiest media thread has half its time left, less
+    /// as it fills up.
+    pub(super) fn affordable_complexity(&self) -> u8 {
+        let busy = self
+            .threads
+            .iter()
+            .map(|t| t.busy_permille.load(Ordering::Relaxed));
+        match busy.max().unwrap_or(0) {
+            0..500 => Tuning::USUAL_COMPLEXITY,
+            500..750 => 2,
+            750.. => 0,
         }
     }
 
@@ -80,6 +102,7 @@ impl Meters {
             recorder_drops: read(&self.recorder_drops),
             send_errors: read(&self.send_errors),
             receive_errors: read(&self.receive_errors),
+            rtcp_drops: read(&self.rtcp_drops),
             recordings: self.recordings.load(Ordering::Relaxed),
             ports,
         }

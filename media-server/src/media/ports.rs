@@ -1,4 +1,4 @@
-//! RTP ports: even ones from a range, each resting after use so that a late packet of the last call meets nobody.
+//! RTP ports: even ones from a range, each with the odd one after it for RTCP, resting after use so that a late packet of the last call meets nobody.
 
 use super::MediaError;
 use media_core::leg::Stream;
@@ -62,7 +62,9 @@ impl PortPool {
         }
         let old = std::mem::take(&mut self.ranges);
         let known = |port: &u16| old.iter().any(|range| range.contains(port));
-        let even = range.clone().filter(|port| port % 2 == 0 && *port != 0);
+        // RFC 3550 §11: an even port for RTP, and the next one for RTCP.
+        let pair = |port: &u16| port.is_multiple_of(2) && *port != 0 && range.contains(&(port | 1));
+        let even = range.clone().filter(pair);
         self.free.extend(even.filter(|port| !known(port)));
         self.ranges = old;
         self.ranges.push(range.clone());

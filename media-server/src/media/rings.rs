@@ -1,6 +1,8 @@
 //! The rings between one leg and its actors: what the actors hold, and the ends the media thread holds.
 
+use super::meters::{Meters, count};
 use super::recorder::{RecorderPool, RecordingSpec, Tap};
+use super::rtcp::RtcpEnds;
 use super::shared::Shared;
 use super::{BRIDGE_RING, COMMAND_RING, EAR_RING_MS, EVENT_RING, MediaError, VOICE_RING_MS};
 use media_core::leg::{Command, EarFrame, LegEvent, Mode};
@@ -8,6 +10,7 @@ use media_core::playout::{Position, Tag};
 use media_core::srtp::{Keys, Srtp};
 use media_core::{FRAME_MS, Frame, Rate, VOICE_RATE};
 use rtrb::{Consumer, Producer, RingBuffer};
+use std::net::{SocketAddr, UdpSocket};
 use std::sync::Arc;
 use std::sync::atomic::Ordering;
 
@@ -51,6 +54,7 @@ pub(super) enum Order {
     Record(Box<Tap>),
     StopRecording,
     Bridge(BridgeEnds),
+    Rtcp(RtcpEnds),
 }
 
 pub(super) struct BridgeEnds {
@@ -75,6 +79,8 @@ pub(super) struct ThreadEnds {
     pub(super) bridge: Option<BridgeEnds>,
     /// Seals and opens what passes the socket. Its counters survive the machine.
     pub(super) srtp: Option<Box<Srtp>>,
+    /// For RTCP, when it does not come with RTP.
+    pub(super) rtcp: Option<RtcpEnds>,
 }
 
 impl ThreadEnds {
@@ -86,6 +92,44 @@ impl ThreadEnds {
             (None, Some(keys)) => self.srtp = Some(Box::new(Srtp::new(keys.clone())?)),
         }
         Ok(())
+    }
+
+    /// An RTP packet, sealed when that was agreed.
+    pub(super) fn send_rtp(
+        &mut self,
+        socket: &UdpSocket,
+        packet: &[u8],
+        to: SocketAddr,
+        meters: &Meters,
+    ) {
+        let packet = match &mut self.srtp {
+            None => Ok(packet),
+            Some(srtp) => srtp.protect(packet),
+        };
+        if !packet.is_ok_and(|packet| socket.send_to(packet, to).is_ok()) {
+            count(&meters.send_errors);
+        }
+    }
+
+    /// An RTCP compound, sealed when RTP is.
+    pub(super) fn send_rtcp(
+        &mut self,
+        rtp: &UdpSocket,
+        compound: &[u8],
+        to: SocketAddr,
+        meters: &Meters,
+    ) {
+        let packet = match &mut self.srtp {
+            None => Ok(compound),
+            Some(srtp) => srtp.protect_rtcp(compound),
+        };
+        let sent = packet.map(|packet| match &self.rtcp {
+            Some(own) => own.socket.send_to(packet, to),
+            None => rtp.send_to(packet, to),
+        });
+        if !sent.is_ok_and(|sent| sent.is_ok()) {
+            count(&meters.send_errors);
+        }
     }
 }
 
@@ -137,6 +181,7 @@ pub(super) fn rings(
             tap,
             bridge: None,
             srtp: None,
+            rtcp: None,
         },
     )
 }
@@ -191,10 +236,21 @@ impl LegControl {
         Ok(())
     }
 
+    /// RTCP, which came with RTP so far, comes on a port of its own from now on.
+    ///
+    /// # Errors
+    /// [`RingFull`]; then reports go out from the RTP port.
+    pub fn take_rtcp(&mut self, port: RtcpPort) -> Result<(), RingFull> {
+        self.order(Order::Rtcp(port.0))
+    }
+
     fn order(&mut self, order: Order) -> Result<(), RingFull> {
         self.orders.push(order).map_err(|_| RingFull)
     }
 }
+
+/// A served RTCP port on its way to a leg.
+pub struct RtcpPort(pub(super) RtcpEnds);
 
 /// Events of one leg.
 pub struct LegEvents {

@@ -2,11 +2,12 @@
 
 use super::ports::PortLease;
 use super::recorder::RecordingSpec;
-use super::rings::{self, LegRings, ThreadEnds};
+use super::rings::{self, LegRings, RtcpPort, ThreadEnds};
+use super::rtcp::{RtcpEnds, Served};
 use super::seated::Seated;
 use super::shared::Shared;
 use super::{Media, MediaError};
-use media_core::leg::{Leg, LegConfig, LegStats, Wire};
+use media_core::leg::{Leg, LegConfig, LegStats, RtcpPath, Wire};
 use media_core::playout::Position;
 use std::net::{SocketAddr, UdpSocket};
 use std::sync::Arc;
@@ -62,13 +63,16 @@ pub struct LegSeat {
     launched: bool,
     ear_batch: usize,
     as_signalled: bool,
+    /// Bound with the RTP port, until it is known whether RTCP comes there.
+    rtcp: Option<UdpSocket>,
+    served: Option<Served>,
     lease: PortLease,
 }
 
 impl LegSeat {
     pub(super) fn new(
         media: Media,
-        socket: UdpSocket,
+        (socket, rtcp): (UdpSocket, UdpSocket),
         lease: PortLease,
         seed: WireSeed,
     ) -> std::io::Result<Self> {
@@ -93,11 +97,13 @@ impl LegSeat {
             launched: false,
             ear_batch: 1,
             as_signalled: false,
+            rtcp: Some(rtcp),
+            served: None,
             lease,
         })
     }
 
-    /// The address for SDP.
+    /// The address for SDP; RTCP is on the next port.
     pub const fn local_addr(&self) -> SocketAddr {
         self.local
     }
@@ -122,9 +128,33 @@ impl LegSeat {
         self.as_signalled = options.as_signalled;
         let (held, mut ends) = rings::rings(rate, &self.shared, recorders, tap);
         ends.protect(config.negotiated.srtp.as_ref())?;
+        ends.rtcp = self.serve_rtcp(config.negotiated.rtcp);
         self.put(config, ends, None)?;
         self.launched = true;
         Ok(held)
+    }
+
+    /// Offer/answer was done again: a port of its own for RTCP, if there is none and it comes with RTP no more.
+    pub fn renegotiated(&mut self, path: RtcpPath) -> Option<RtcpPort> {
+        match self.served {
+            Some(_) => None,
+            None => self.serve_rtcp(path).map(RtcpPort),
+        }
+    }
+
+    /// RFC 3550 §11: RTCP that does not come with RTP is on the next port. One that nobody will use is closed.
+    fn serve_rtcp(&mut self, path: RtcpPath) -> Option<RtcpEnds> {
+        let bound = self.rtcp.take();
+        match path {
+            RtcpPath::Muxed => None,
+            RtcpPath::Apart(_) => {
+                let beside = || UdpSocket::bind(rtcp_addr(self.local)).ok();
+                let socket = bound.or_else(beside)?;
+                let (served, ends) = self.media.inner.rtcp.serve(socket).ok()?;
+                self.served = Some(served);
+                Some(ends)
+            }
+        }
     }
 
     /// Puts a new machine where one was evicted: same socket, same stream, same rings. Missed ticks are made good on the
@@ -165,6 +195,7 @@ impl LegSeat {
     /// Ends the leg; the machine is gone within 20 ms, a recording is closed, waiting receivers end.
     pub fn stop(&mut self) {
         self.shared.stop.store(true, Ordering::Release);
+        (self.rtcp, self.served) = (None, None);
         let waiting = self.shared.returned().take();
         if waiting.is_some() || !self.launched {
             drop(waiting);
@@ -191,6 +222,7 @@ impl LegSeat {
             ear_batch: self.ear_batch,
             ears_waiting: 0,
             resumes_from,
+            ntp_at_epoch: self.media.ntp_at_epoch(),
             quiet: Default::default(),
             confession: None,
         };
@@ -204,4 +236,11 @@ impl Drop for LegSeat {
         let heard = self.stats().heard;
         self.lease.heard(heard);
     }
+}
+
+/// The port after RTP's (RFC 3550 §11).
+pub(super) const fn rtcp_addr(rtp: SocketAddr) -> SocketAddr {
+    let mut address = rtp;
+    address.set_port(rtp.port() | 1);
+    address
 }

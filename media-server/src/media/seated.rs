@@ -41,6 +41,8 @@ pub(super) struct Seated {
     pub(super) ears_waiting: usize,
     /// Slot of the previous machine's last tick: the ticks since then are made good at the first one.
     pub(super) resumes_from: Option<Duration>,
+    /// The wall clock when media time began.
+    pub(super) ntp_at_epoch: u64,
     /// Reads in a row that found nothing, at each of the moments between ticks.
     pub(super) quiet: [u8; LISTEN_MOMENTS],
     /// What this leg panicked with.
@@ -94,6 +96,7 @@ impl Seated {
             seated.top_up();
             seated.exchange();
             seated.send(slot, meters);
+            seated.report(now, meters);
             seated.hand_out(slot, meters);
         })
     }
@@ -109,6 +112,7 @@ impl Seated {
     fn guarded(&mut self, meters: &Meters, step: impl FnOnce(&mut Self)) -> Fate {
         if self.shared.stop.load(Ordering::Acquire) {
             self.shared.publish(stats(&self.leg, &self.ends));
+            self.take_leave(meters);
             return Fate::Leaves;
         }
         match catch_unwind(AssertUnwindSafe(|| step(self))) {
@@ -205,6 +209,7 @@ impl Seated {
                 Order::Record(tap) => self.ends.tap = Some(tap),
                 Order::StopRecording => self.ends.tap = None,
                 Order::Bridge(ends) => self.ends.bridge = Some(ends),
+                Order::Rtcp(ends) => self.ends.rtcp = Some(ends),
             }
         }
     }
@@ -245,14 +250,11 @@ impl Seated {
             ..
         } = self;
         let tick = leg.tick(slot);
-        let packet = match &mut ends.srtp {
-            None => Ok(tick.packet),
-            Some(srtp) => srtp.protect(tick.packet),
-        };
-        if let Some(to) = tick.to
-            && !packet.is_ok_and(|packet| socket.send_to(packet, to).is_ok())
-        {
-            count(&meters.send_errors);
+        if let Some(to) = tick.to {
+            ends.send_rtp(socket, tick.packet, to, meters);
+            if !tick.second_packet.is_empty() {
+                ends.send_rtp(socket, tick.second_packet, to, meters);
+            }
         }
         if let Some(tap) = &mut ends.tap {
             tap.write(tick.tick, tick.caller, tick.agent);
@@ -265,6 +267,37 @@ impl Seated {
         shared.store_wire(leg.wire(), slot);
         if number.is_multiple_of(PUBLISH_EVERY) {
             shared.publish(stats(leg, ends));
+        }
+    }
+
+    /// RTCP both ways: what came on a port of its own goes in, our report goes out when it is due.
+    fn report(&mut self, now: Duration, meters: &Meters) {
+        while let Some(compound) = self.ends.rtcp.as_mut().and_then(|r| r.came.pop().ok()) {
+            if media_core::rtp::is_rtcp(compound.bytes()) {
+                self.take(compound.at, compound.from, compound.bytes());
+            }
+        }
+        let ntp = super::ntp_after(self.ntp_at_epoch, now);
+        let Self {
+            leg, ends, socket, ..
+        } = self;
+        let Some((report, to)) = leg.poll_report(now, ntp) else {
+            return;
+        };
+        ends.send_rtcp(socket, report, to, meters);
+        let complexity = meters.affordable_complexity();
+        leg.handle(now, Command::SetComplexity(complexity));
+    }
+
+    /// RFC 3550 §6.6: a last report, and BYE.
+    fn take_leave(&mut self, meters: &Meters) {
+        let now = self.shared.last_tick().unwrap_or_default();
+        let ntp = super::ntp_after(self.ntp_at_epoch, now);
+        let Self {
+            leg, ends, socket, ..
+        } = self;
+        if let Some((report, to)) = leg.farewell(now, ntp) {
+            ends.send_rtcp(socket, report, to, meters);
         }
     }
 

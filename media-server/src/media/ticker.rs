@@ -16,6 +16,9 @@ const SLOTS: usize = 20;
 /// Milliseconds after its tick at which a leg's socket is read again.
 const LISTEN_AT: [u64; LISTEN_MOMENTS] = [5, 10, 15];
 
+/// Over how long a thread's work is weighed.
+const BUSY_OVER: Duration = Duration::from_secs(1);
+
 /// A thread's inbox and handle.
 type Worker = (Sender<Job>, Option<JoinHandle<()>>);
 
@@ -90,6 +93,9 @@ struct Ticker {
     legs: usize,
     /// The millisecond to be worked next.
     next: u64,
+    /// Work done since the moment, to tell how busy the thread is.
+    worked: Duration,
+    since: Duration,
     buffer: Box<[u8; MAX_DATAGRAM]>,
 }
 
@@ -103,6 +109,8 @@ impl Ticker {
             slots,
             legs: 0,
             next: 0,
+            worked: Duration::ZERO,
+            since: Duration::ZERO,
             buffer: Box::new([0; MAX_DATAGRAM]),
         }
     }
@@ -110,8 +118,10 @@ impl Ticker {
     fn run(mut self, inbox: &Receiver<Job>) {
         panics::this_is_a_media_thread();
         while self.wait(inbox) {
+            let began = self.now();
             self.catch_up();
             self.work(self.next);
+            self.note_work(began);
             self.next += 1;
             while self.legs > 0 && !self.is_busy(self.next) {
                 self.next += 1;
@@ -121,6 +131,21 @@ impl Ticker {
             seated.shared.stop.store(true, Ordering::Release);
             seated.leave();
         }
+    }
+
+    fn note_work(&mut self, began: Duration) {
+        let now = self.now();
+        self.worked += now.saturating_sub(began);
+        let passed = now.saturating_sub(self.since);
+        if passed < BUSY_OVER {
+            return;
+        }
+        let permille = self.worked.as_micros() * 1_000 / passed.as_micros().max(1);
+        if let Some(thread) = self.meters.threads.get(self.number) {
+            let permille = u32::try_from(permille).unwrap_or(u32::MAX);
+            thread.busy_permille.store(permille, Ordering::Relaxed);
+        }
+        (self.worked, self.since) = (Duration::ZERO, now);
     }
 
     fn now(&self) -> Duration {

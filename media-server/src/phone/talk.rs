@@ -529,7 +529,7 @@ fn config(args: &Args, local: SocketAddr) -> anyhow::Result<DialogConfig> {
         telephone_event: Some(101),
         negotiation: Negotiation::Local,
         ptime_ms: 20,
-        rtcp_mux: false,
+        rtcp_mux: true,
         srtp: SrtpPolicy::Off,
     };
     Ok(DialogConfig {

@@ -3,10 +3,15 @@
 #![allow(dead_code, reason = "each test program uses its part")]
 
 use std::{
-    net::SocketAddr,
+    io::{Read, Write},
+    net::{SocketAddr, TcpStream},
     path::Path,
     process::{Child, Command, Stdio},
+    sync::mpsc::{Receiver, channel},
+    time::{Duration, Instant},
 };
+
+use serde_json::{Value, json};
 
 /// Where Debian keeps its modules.
 const MODULES: &str = "/usr/lib/baresip/modules";
@@ -27,6 +32,8 @@ pub struct Call {
     pub trace: String,
     /// What it decoded, 8 kHz.
     pub heard: Vec<i16>,
+    /// What it told, if it was watched.
+    pub events: Vec<Value>,
 }
 
 impl Call {
@@ -56,6 +63,8 @@ pub struct Manner {
     pub rate_hz: u32,
     /// How long it lives.
     pub seconds: u32,
+    /// Whether it can be watched and told what to do while it lives.
+    pub watched: bool,
 }
 
 impl Default for Manner {
@@ -69,6 +78,7 @@ impl Default for Manner {
             config: String::new(),
             rate_hz: 8_000,
             seconds: 8,
+            watched: false,
         }
     }
 }
@@ -89,6 +99,56 @@ pub struct Running {
     child: Child,
     /// Where it listens.
     pub port: u16,
+    watch: Option<Watch>,
+}
+
+/// What a watched one tells, and what it is told (its module `ctrl_tcp`: JSON in netstrings).
+struct Watch {
+    line: TcpStream,
+    events: Receiver<Value>,
+    seen: Vec<Value>,
+}
+
+impl Watch {
+    /// Waits until it listens.
+    fn open(port: u16) -> Self {
+        let until = Instant::now() + Duration::from_secs(20);
+        let line = loop {
+            match TcpStream::connect(("127.0.0.1", port)) {
+                Ok(line) => break line,
+                Err(error) if Instant::now() > until => panic!("baresip does not listen: {error}"),
+                Err(_) => std::thread::sleep(Duration::from_millis(20)),
+            }
+        };
+        let mut from = line.try_clone().unwrap();
+        let (to, events) = channel();
+        std::thread::spawn(move || {
+            while let Some(event) = netstring(&mut from) {
+                let _ = to.send(event);
+            }
+        });
+        Self {
+            line,
+            events,
+            seen: Vec::new(),
+        }
+    }
+}
+
+/// `5:hello,`, and in it JSON.
+fn netstring(from: &mut impl Read) -> Option<Value> {
+    let mut byte = [0];
+    let mut len = 0;
+    loop {
+        from.read_exact(&mut byte).ok()?;
+        match byte[0] {
+            b':' => break,
+            digit => len = len * 10 + usize::from(digit.checked_sub(b'0')?),
+        }
+    }
+    let mut text = vec![0; len + 1];
+    from.read_exact(&mut text).ok()?;
+    serde_json::from_slice(&text[..len]).ok()
 }
 
 impl Running {
@@ -106,7 +166,8 @@ impl Running {
     fn start(manner: &Manner, account: &str, args: &[&str]) -> Self {
         let dir = tempfile::tempdir().unwrap();
         let port = super::rig::free_port();
-        write_config(dir.path(), port, manner, account);
+        let control = manner.watched.then(super::rig::free_port);
+        write_config(dir.path(), port, manner, account, control);
         let out = std::fs::File::create(dir.path().join("trace")).unwrap();
         let child = Command::new("baresip")
             .arg("-f")
@@ -118,7 +179,36 @@ impl Running {
             .stderr(out)
             .spawn()
             .unwrap();
-        Self { dir, child, port }
+        let watch = control.map(Watch::open);
+        Self {
+            dir,
+            child,
+            port,
+            watch,
+        }
+    }
+
+    /// Tells a watched one to do something: `dial`, `sip:…`.
+    pub fn tell(&mut self, command: &str, params: &str) {
+        let watch = self.watch.as_mut().expect("it is watched");
+        let text = json!({ "command": command, "params": params }).to_string();
+        write!(watch.line, "{}:{text},", text.len()).unwrap();
+    }
+
+    /// Waits until a watched one tells of this: `REGISTER_OK`, `CALL_ESTABLISHED`.
+    pub fn wait_for(&mut self, kind: &str) -> Value {
+        let watch = self.watch.as_mut().expect("it is watched");
+        loop {
+            let Ok(event) = watch.events.recv_timeout(Duration::from_secs(30)) else {
+                let trace = std::fs::read(self.dir.path().join("trace")).unwrap_or_default();
+                let trace = String::from_utf8_lossy(&trace);
+                panic!("no {kind}: {:#?}\n{trace}", watch.seen);
+            };
+            watch.seen.push(event.clone());
+            if event["type"] == kind {
+                return event;
+            }
+        }
     }
 
     /// Waits for its end.
@@ -128,15 +218,27 @@ impl Running {
         let trace = String::from_utf8_lossy(&trace).into_owned();
         assert!(status.success(), "{trace}");
         let heard = heard(&self.dir.path().join("heard"));
-        Call { trace, heard }
+        let mut events = Vec::new();
+        if let Some(watch) = self.watch {
+            events = watch.seen;
+            events.extend(watch.events.iter());
+        }
+        Call {
+            trace,
+            heard,
+            events,
+        }
     }
 }
 
 /// No sound device: a file speaks, a bridge to nowhere listens, and sndfile keeps the sound.
-fn write_config(path: &Path, port: u16, manner: &Manner, account: &str) {
+fn write_config(path: &Path, port: u16, manner: &Manner, account: &str, control: Option<u16>) {
     let (at, rate) = (path.display(), manner.rate_hz);
     let more = manner.modules.iter();
-    let more: String = more.map(|name| format!("module {name}.so\n")).collect();
+    let mut more: String = more.map(|name| format!("module {name}.so\n")).collect();
+    if let Some(control) = control {
+        more += &format!("module_app ctrl_tcp.so\nctrl_tcp_listen 127.0.0.1:{control}\n");
+    }
     let config = format!(
         "poll_method epoll\nsip_listen 127.0.0.1:{port}\ncall_max_calls 1\n\
          audio_source aufile,{at}/says.wav\naudio_player aubridge,nowhere\naudio_alert aubridge,nowhere\n\

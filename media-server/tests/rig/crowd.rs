@@ -184,6 +184,15 @@ impl Crowd {
 
     /// The same; they can speak these words (8 kHz).
     pub fn call_saying(plan: &Plan, words: &[i16]) -> Self {
+        Self::begin(plan, words, false)
+    }
+
+    /// The same; they take RTCP on their RTP port, and offer that.
+    pub fn call_muxed(plan: &Plan) -> Self {
+        Self::begin(plan, &[], true)
+    }
+
+    fn begin(plan: &Plan, words: &[i16], muxed: bool) -> Self {
         let count = plan.udp + plan.tcp;
         let room = Arc::new(Room {
             epoch: Instant::now(),
@@ -199,7 +208,7 @@ impl Crowd {
             let sound = Sound::new(room.clone(), socket, first, words.to_vec());
             std::thread::spawn(move || sound.run());
         }
-        let desk = Desk::open(plan.clone(), room.clone(), addresses);
+        let desk = Desk::open(plan.clone(), room.clone(), addresses, muxed);
         std::thread::spawn(move || desk.run(&inbox));
         for _ in 0..2 {
             let room = room.clone();
@@ -475,6 +484,7 @@ fn linear(code: u8) -> i16 {
 struct Desk {
     plan: Plan,
     room: Arc<Room>,
+    muxed: bool,
     udp: UdpSocket,
     sound: Vec<SocketAddr>,
     endpoint: Endpoint,
@@ -486,7 +496,7 @@ struct Desk {
 }
 
 impl Desk {
-    fn open(plan: Plan, room: Arc<Room>, sound: Vec<SocketAddr>) -> Self {
+    fn open(plan: Plan, room: Arc<Room>, sound: Vec<SocketAddr>, muxed: bool) -> Self {
         let udp = UdpSocket::bind("127.0.0.1:0").unwrap();
         let wait = Some(Duration::from_millis(4));
         udp.set_read_timeout(wait).unwrap();
@@ -495,6 +505,7 @@ impl Desk {
             endpoint: Endpoint::new(EndpointConfig::default(), tokens.fork()),
             plan,
             room,
+            muxed,
             udp,
             sound,
             tokens,
@@ -548,7 +559,7 @@ impl Desk {
             ring_timeout: Some(Duration::from_secs(60)),
             max_forwards: 70,
         };
-        let config = DialogConfig::new(host, flow.local.port(), policy());
+        let config = DialogConfig::new(host, flow.local.port(), policy(self.muxed));
         let now = self.room.now();
         let dialog = Dialog::uac(now, config, self.tokens.fork(), &call);
         let id = dialog.id().clone();
@@ -713,7 +724,7 @@ fn answers_a_bye(message: &Message) -> bool {
     }
 }
 
-fn policy() -> MediaPolicy {
+fn policy(rtcp_mux: bool) -> MediaPolicy {
     MediaPolicy {
         codecs: vec![CodecCapability {
             name: "PCMU".into(),
@@ -725,7 +736,7 @@ fn policy() -> MediaPolicy {
         telephone_event: Some(101),
         negotiation: Negotiation::Local,
         ptime_ms: 20,
-        rtcp_mux: false,
+        rtcp_mux,
         srtp: SrtpPolicy::Off,
     }
 }

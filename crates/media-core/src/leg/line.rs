@@ -3,7 +3,7 @@
 use crate::codec::{Codec, CodecSpec, MAX_PACKET_MS, Tuning};
 use crate::resample::Resampler;
 use crate::srtp::Keys;
-use crate::{Error, Frame, Rate};
+use crate::{Error, FRAME_MS, Frame, Rate};
 use std::net::SocketAddr;
 
 /// Codecs accepted beside the one we send.
@@ -16,6 +16,8 @@ pub struct Negotiated {
     pub codec: &'static CodecSpec,
     /// The payload type we send it under.
     pub payload_type: u8,
+    /// Milliseconds of sound in each of our packets at most: 20 is one packet a tick, anything from 10 on two.
+    pub max_packet_ms: u16,
     /// The payload type the far side sends it under, where that is another one.
     pub receive_payload_type: u8,
     /// The far side's format parameters: what it would like to get.
@@ -30,6 +32,17 @@ pub struct Negotiated {
     pub srtp: Option<Keys>,
     /// Where SDP says to send.
     pub remote: Option<SocketAddr>,
+    /// Which way RTCP goes.
+    pub rtcp: RtcpPath,
+}
+
+/// Which way RTCP goes.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum RtcpPath {
+    /// With RTP (RFC 5761).
+    Muxed,
+    /// Over ports of its own; here SDP says to send, if it says so.
+    Apart(Option<SocketAddr>),
 }
 
 /// RFC 4733 events as agreed.
@@ -70,6 +83,7 @@ pub(super) struct Line {
     /// The leg's rate, which stays for its life.
     rate: Rate,
     payload_type: u8,
+    halved: bool,
     telephone_event: Option<EventFormat>,
     comfort_noise: Option<u8>,
     encoder: Box<dyn Codec>,
@@ -133,6 +147,7 @@ impl Line {
             spec,
             rate,
             payload_type: negotiated.payload_type,
+            halved: u64::from(negotiated.max_packet_ms) < FRAME_MS,
             telephone_event: negotiated.telephone_event,
             comfort_noise: negotiated.comfort_noise,
             encoder,
@@ -161,6 +176,11 @@ impl Line {
     pub(super) fn event_ticks_per_frame(&self) -> u32 {
         let clock = self.telephone_event.map(|event| event.clock_hz / 50);
         clock.unwrap_or(self.ticks_per_frame())
+    }
+
+    /// Whether a tick's sound goes out in two packets of 10 ms.
+    pub(super) const fn is_halved(&self) -> bool {
+        self.halved
     }
 
     pub(super) const fn payload_type(&self) -> u8 {
@@ -219,6 +239,18 @@ impl Line {
                 self.encoder.encode(bent.samples(), payload)
             }
         }
+    }
+
+    /// A frame as the codec takes it, to be encoded in parts.
+    pub(super) fn bent(&mut self, frame: &Frame) -> Frame {
+        match &mut self.bend {
+            None => *frame,
+            Some(bend) => bend.outward.frame(frame),
+        }
+    }
+
+    pub(super) fn encode_part(&mut self, pcm: &[i16], payload: &mut [u8]) -> Result<usize, Error> {
+        self.encoder.encode(pcm, payload)
     }
 
     pub(super) fn tune(&mut self, tuning: Tuning) {

@@ -27,6 +27,9 @@ pub(super) struct Speaker {
     payload: [u8; MAX_PAYLOAD],
     packet: [u8; MAX_PAYLOAD + rtp::HEADER_LEN],
     packet_len: usize,
+    /// The tick's other half, where the far side takes no more than 10 ms in a packet.
+    second: [u8; MAX_PAYLOAD / 2 + rtp::HEADER_LEN],
+    second_len: usize,
 }
 
 impl Speaker {
@@ -53,6 +56,8 @@ impl Speaker {
             payload: [0; MAX_PAYLOAD],
             packet: [0; MAX_PAYLOAD + rtp::HEADER_LEN],
             packet_len: 0,
+            second: [0; MAX_PAYLOAD / 2 + rtp::HEADER_LEN],
+            second_len: 0,
         }
     }
 
@@ -69,6 +74,11 @@ impl Speaker {
 
     pub(super) fn packet(&self) -> &[u8] {
         self.packet.get(..self.packet_len).unwrap_or(&[])
+    }
+
+    /// Empty unless packets are of 10 ms.
+    pub(super) fn second_packet(&self) -> &[u8] {
+        self.second.get(..self.second_len).unwrap_or(&[])
     }
 
     pub(super) const fn frame(&self) -> &Frame {
@@ -124,8 +134,10 @@ impl Speaker {
 
     /// One tick: sound, or a key in its place.
     pub(super) fn speak(&mut self, caller: &Frame, line: &mut Line) {
+        self.second_len = 0;
         match (self.digits_tick(line), line.telephone_event()) {
             (Some(key), Some(payload_type)) => self.write_event(payload_type, key),
+            (Some(_) | None, _) if line.is_halved() => self.write_halves(caller, line),
             (Some(_) | None, _) => self.write_sound(caller, line),
         }
         self.wire.seq = self.wire.seq.wrapping_add(1);
@@ -159,6 +171,28 @@ impl Speaker {
         let len = line.encode(&self.frame, &mut self.payload).unwrap_or(0);
         let marker = std::mem::take(&mut self.marker);
         self.write(line.payload_type(), marker, self.wire.timestamp, len, None);
+    }
+
+    /// Two packets of 10 ms, each with a number and a time of its own.
+    fn write_halves(&mut self, caller: &Frame, line: &mut Line) {
+        self.pick_frame(caller);
+        let frame = line.bent(&self.frame);
+        let (first, second) = frame.samples().split_at(frame.samples().len() / 2);
+        let len = line.encode_part(first, &mut self.payload).unwrap_or(0);
+        let marker = std::mem::take(&mut self.marker);
+        let timestamp = self.wire.timestamp;
+        self.write(line.payload_type(), marker, timestamp, len, None);
+        let len = line.encode_part(second, &mut self.payload).unwrap_or(0);
+        self.wire.seq = self.wire.seq.wrapping_add(1);
+        let packet = Packet {
+            payload_type: line.payload_type(),
+            marker: false,
+            seq: self.wire.seq,
+            timestamp: timestamp.wrapping_add(line.ticks_per_frame() / 2),
+            ssrc: self.wire.ssrc,
+            payload: self.payload.get(..len).unwrap_or(&[]),
+        };
+        self.second_len = rtp::build(&packet, &mut self.second).unwrap_or(0);
     }
 
     fn write(

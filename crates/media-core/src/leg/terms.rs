@@ -170,6 +170,8 @@ pub struct EarFrame {
 pub struct Tick<'a> {
     /// The datagram to send.
     pub packet: &'a [u8],
+    /// Another one, where the far side takes no more than 10 ms in each; else empty.
+    pub second_packet: &'a [u8],
     /// Where to; none while no address is known.
     pub to: Option<SocketAddr>,
     /// The caller on the call timeline.
@@ -226,4 +228,10 @@ pub struct LegStats {
     pub events_dropped: u64,
     /// What the far side last reported about our stream.
     pub remote_report: Option<ReportBlock>,
+    /// Interarrival jitter of what we hear (RFC 3550 §6.4.1), microseconds.
+    pub jitter_us: u32,
+    /// To the far side and back, as its reports tell, microseconds.
+    pub round_trip_us: Option<u32>,
+    /// How the far side sounds to us: mean opinion score by the E-model, 100 to 450; 0 before anything was heard.
+    pub mos_centi: u16,
 }

@@ -3,7 +3,7 @@
 #![allow(dead_code, reason = "each test binary uses its own part of it")]
 
 use media_core::leg::{
-    EventFormat, Leg, LegConfig, LegEventKind, LegStats, Mode, Negotiated, Timeouts, Wire,
+    EventFormat, Leg, LegConfig, LegEventKind, LegStats, Mode, Negotiated, RtcpPath, Timeouts, Wire,
 };
 use media_core::rtp::{self, Packet};
 use media_core::{FRAME, Rate, codec};
@@ -20,6 +20,7 @@ pub fn config() -> LegConfig {
         negotiated: Negotiated {
             codec: &codec::pcmu::SPEC,
             payload_type: 0,
+            max_packet_ms: 20,
             receive_payload_type: 0,
             fmtp: None,
             also_receive: vec![(8, &codec::pcma::SPEC)],
@@ -27,6 +28,7 @@ pub fn config() -> LegConfig {
             comfort_noise: Some(13),
             srtp: None,
             remote: Some(far_end()),
+            rtcp: RtcpPath::Muxed,
         },
         mode: Mode::Mute,
         ears: Some(Rate::Hz8000),

@@ -21,7 +21,7 @@ use call_core::{
 };
 use media_core::{
     FRAME, FRAME_MS, Leg, codec,
-    leg::{Command, LegConfig, LegEventKind, Mode, Negotiated, Timeouts, Wire},
+    leg::{Command, LegConfig, LegEventKind, Mode, Negotiated, RtcpPath, Timeouts, Wire},
     playout::{PlayoutEvent, Tag},
 };
 use model::transcript::{Segment, Speaker};
@@ -260,6 +260,7 @@ impl World {
         let negotiated = Negotiated {
             codec: &codec::pcmu::SPEC,
             payload_type: 0,
+            max_packet_ms: 20,
             receive_payload_type: 0,
             fmtp: None,
             also_receive: Vec::new(),
@@ -267,6 +268,7 @@ impl World {
             comfort_noise: None,
             srtp: None,
             remote: Some(CALLER),
+            rtcp: RtcpPath::Muxed,
         };
         let config = LegConfig {
             negotiated,

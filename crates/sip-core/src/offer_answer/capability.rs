@@ -43,7 +43,7 @@ pub struct MediaPolicy {
     pub negotiation: Negotiation,
     /// Milliseconds of sound in each packet that we send.
     pub ptime_ms: u16,
-    /// Whether we can take RTP and RTCP on one port (RFC 5761).
+    /// Whether we serve RTCP: with RTP where both can (RFC 5761), else on the next port. Otherwise nothing is said of it.
     pub rtcp_mux: bool,
     /// Whether media is encrypted (RFC 4568).
     #[serde(default)]

@@ -152,7 +152,7 @@ impl Session {
             proto: &remote.proto,
             formats: &formats,
             direction: agreed.direction,
-            rtcp_mux: agreed.rtcp_mux,
+            rtcp: Rtcp::answered(&self.policy, &agreed),
             crypto: &self.state.crypto,
         };
         let ours = self.our_line(&ours, address);
@@ -179,7 +179,7 @@ impl Session {
             proto: &self.offered_proto(),
             formats: &formats,
             direction,
-            rtcp_mux: self.policy.rtcp_mux,
+            rtcp: Rtcp::offered(&self.policy, self.state.agreed.as_ref()),
             crypto: &self.state.crypto,
         };
         let line = self.our_line(&line, address);
@@ -370,9 +370,8 @@ impl Session {
             media.add("crypto", Some(line.to_text()));
         }
         media.add("ptime", Some(self.policy.ptime_ms.to_string()));
-        // `a=rtcp` would promise a port on which nobody listens.
-        if line.rtcp_mux {
-            media.add("rtcp-mux", None);
+        for (name, value) in line.rtcp.attributes(address.port) {
+            media.add(name, value);
         }
         media.add(line.direction.name(), None);
         media
@@ -404,8 +403,49 @@ struct Line<'a> {
     proto: &'a str,
     formats: &'a [(CodecCapability, u8)],
     direction: Direction,
-    rtcp_mux: bool,
+    rtcp: Rtcp,
     crypto: &'a [CryptoLine],
+}
+
+/// What a description promises of RTCP.
+#[derive(Clone, Copy)]
+enum Rtcp {
+    /// Nothing: nobody listens.
+    Unserved,
+    /// On the next port (RFC 3605).
+    Apart,
+    /// With RTP (RFC 5761).
+    Muxed,
+    /// With RTP if the far side can, else on the next port.
+    Either,
+}
+
+impl Rtcp {
+    /// Both at first, later what was agreed.
+    const fn offered(policy: &MediaPolicy, agreed: Option<&AgreedMedia>) -> Self {
+        match (policy.rtcp_mux, agreed) {
+            (true, None) => Self::Either,
+            (_, Some(agreed)) => Self::answered(policy, agreed),
+            (false, None) => Self::Unserved,
+        }
+    }
+
+    const fn answered(policy: &MediaPolicy, agreed: &AgreedMedia) -> Self {
+        match (policy.rtcp_mux, agreed.rtcp_mux) {
+            (true, true) => Self::Muxed,
+            (true, false) => Self::Apart,
+            (false, _) => Self::Unserved,
+        }
+    }
+
+    fn attributes(self, rtp_port: u16) -> impl Iterator<Item = (&'static str, Option<String>)> {
+        let apart = matches!(self, Self::Apart | Self::Either);
+        let muxed = matches!(self, Self::Muxed | Self::Either);
+        let next = rtp_port.checked_add(1).filter(|_| apart);
+        let port = next.map(|port| ("rtcp", Some(port.to_string())));
+        let mux = muxed.then_some(("rtcp-mux", None));
+        port.into_iter().chain(mux)
+    }
 }
 
 fn agreed_srtp(ours: &CryptoLine, theirs: &CryptoLine) -> AgreedSrtp {
