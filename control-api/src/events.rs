@@ -7,6 +7,7 @@ pub fn name(kind: &FactKind) -> &'static str {
     match kind {
         FactKind::Started(_) => "call.started",
         FactKind::Identified(_) => "call.identified",
+        FactKind::Attested(_) => "call.attested",
         FactKind::Routed { .. } => "call.routed",
         FactKind::Ringing => "call.ringing",
         FactKind::EarlyMedia => "call.early_media",

@@ -359,6 +359,7 @@ impl CallMetrics {
             | FactKind::Held
             | FactKind::Resumed
             | FactKind::Identified(_)
+            | FactKind::Attested(_)
             | FactKind::Bridged { .. }
             | FactKind::Logged { .. }
             | FactKind::Ladder(_)

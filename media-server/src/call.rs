@@ -6,6 +6,7 @@
 //! carries out their effects. Dies of a fault of its own; its dossier and the dialog seeds are then
 //! enough for Calls to end the call properly.
 
+mod attest;
 mod children;
 mod dial;
 mod ears;
@@ -24,7 +25,7 @@ use std::{collections::VecDeque, sync::Arc, time::Duration};
 use call_core::call::{Call, CallConfig, Effect, Incoming, Input, KillCause};
 use model::{EndReason, FactKind, Snapshot};
 use ractor::{Actor, ActorProcessingErr, ActorRef, SupervisionEvent};
-use sip_core::{dialog::DialogEvent, endpoint::NewInvite, value::Uri};
+use sip_core::{dialog::DialogEvent, endpoint::NewInvite, shaken::Verdict, value::Uri};
 use tokio::task::JoinHandle;
 
 use crate::{
@@ -56,6 +57,8 @@ pub enum Msg {
         /// What happened.
         event: DialogEvent,
     },
+    /// What became of the proof of who calls.
+    Attested(Verdict),
     /// `started` is on disk, or was refused.
     Journaled(bool),
     /// The caller's leg.
@@ -215,6 +218,7 @@ impl Actor for CallActor {
                 event,
             } => dial::event(state, attempt, target, event).await?,
             Msg::Routed(routed) => dial::routed(state, routed).await?,
+            Msg::Attested(verdict) => attest::found(state, &verdict),
             Msg::Journaled(kept) => journaled(state, kept),
             Msg::Leg(report) => media::leg_report(state, report),
             Msg::OtherLeg(report) => dial::leg_report(state, report),
@@ -314,6 +318,7 @@ fn begin(state: &mut State) {
         from: state.parties().from.clone(),
         headers: headers.map(|h| (lossy(&h.name), lossy(&h.value))).collect(),
         about: state.parties().variables(),
+        attesting: attest::wanted(state),
     };
     state.begun = true;
     state.inbox.push_back(Input::Incoming(Box::new(incoming)));

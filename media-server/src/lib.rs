@@ -33,6 +33,7 @@ pub mod profile;
 pub mod registrar;
 pub mod services;
 pub mod speech_cache;
+pub mod stir;
 pub mod stub;
 pub mod stun;
 pub mod tap;

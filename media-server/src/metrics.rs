@@ -18,6 +18,8 @@ pub struct Metrics {
     registry: Registry,
     /// Calls refused by admission before they became calls.
     pub refused: IntCounterVec,
+    /// Proofs of who calls, by what became of them.
+    pub attested: IntCounterVec,
     /// Far sides that could not be told that their call is over.
     pub unreachable: IntCounter,
     /// Actors and media machines restarted, by kind.
@@ -57,6 +59,11 @@ impl Default for Metrics {
                 "ms_calls_refused_total",
                 "INVITEs refused by admission, which leave no record",
                 &["profile", "reason"],
+            ),
+            attested: counters(
+                "ms_calls_attested_total",
+                "calls of which a proof of who calls was wanted, by what became of it",
+                &["verstat"],
             ),
             guard: gauges(
                 "ms_sip_blocked",

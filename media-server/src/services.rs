@@ -34,6 +34,7 @@ use crate::{
     profile::Profile,
     registrar::Registrar,
     speech_cache::SpeechCache,
+    stir::Stir,
     tap::{self, Tap},
     trunk,
     trunk_book::{TrunkBook, TrunkLine},
@@ -90,6 +91,8 @@ pub struct Services {
     pub lines: Lines,
     /// Every trunk, of files and office.
     pub trunk_book: Arc<TrunkBook>,
+    /// Proofs of who calls.
+    pub stir: Stir,
     /// Opens what the office sealed to this node.
     pub node_seal: NodeSeal,
     /// How the trunks are.

@@ -26,6 +26,7 @@ pub const HOMES: &[(&str, &str)] = &[
     ("tokio_tungstenite", "media-server/src/wire/websocket.rs"),
     ("tokio_rustls", "media-server/src/wire/tls.rs"),
     ("rustls_native_certs", "media-server/src/wire/tls.rs"),
+    ("webpki", "media-server/src/stir/chain.rs"),
     ("hickory_resolver", "media-server/src/next_hop/names.rs"),
     ("prometheus", "media-server/src/metrics.rs"),
     ("socket2", "media-server/src/wire/udp.rs"),

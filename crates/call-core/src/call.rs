@@ -15,6 +15,7 @@
 
 mod agent;
 mod answering;
+mod attesting;
 mod bridging;
 mod effect;
 mod ending;
@@ -29,6 +30,7 @@ use std::time::Duration;
 
 use jiff::{SignedDuration, Timestamp};
 
+pub use attesting::{Attested, Attesting};
 pub use effect::{AgentStart, CallFact, Effect, Ending, MediaMode, Party};
 pub use input::{AgentEnd, DialFailure, Incoming, Input, KillCause, LineNews, Unusable};
 
@@ -47,6 +49,8 @@ pub struct Limits {
     pub lookup: Duration,
     /// For the journal to take `started`; then the call is refused.
     pub journal: Duration,
+    /// For the proof of who calls (issued by the caller's carrier); then it counts as failed.
+    pub attest: Duration,
     /// For the agent to be ready before the answer; then the fallback answers.
     pub prepare: Duration,
     /// From INVITE to answer (RFC 3261 §16.6 gives proxies 3 minutes).
@@ -64,6 +68,7 @@ impl Default for Limits {
         Limits {
             lookup: Duration::from_secs(1),
             journal: Duration::from_secs(2),
+            attest: Duration::from_millis(500),
             prepare: Duration::from_secs(3),
             ringing: Duration::from_secs(180),
             ack: Duration::from_secs(1),
@@ -179,6 +184,7 @@ pub struct Call {
     agent: Option<AgentSource>,
     close: Close,
     line: line::Line,
+    attesting: attesting::Proof,
     effects: VecDeque<Effect>,
 }
 
@@ -203,6 +209,7 @@ impl Call {
             agent: None,
             close: Close::dialplan(),
             line: line::Line::default(),
+            attesting: attesting::Proof::default(),
             effects: VecDeque::new(),
         }
     }
@@ -279,7 +286,7 @@ impl Call {
             Input::JournalRefused => self.journal_refused(now),
             Input::Unusable(why) => self.unusable(now, why),
             Input::Cancelled | Input::RemoteBye => self.given_up(now),
-            Input::Line(news) => self.early_line_news(news),
+            Input::Line(news) => self.early_line_news(now, news),
             Input::TransportLost => self.transport_lost(now),
             Input::LegLost => self.leg_lost(now),
             Input::Kill(cause) => self.kill(now, cause),
@@ -311,7 +318,7 @@ impl Call {
             Input::Unusable(why) => self.unusable(now, why),
             // RFC 3261 §9.2: the INVITE gets 487. §15: a BYE on the early dialog has the same end.
             Input::Cancelled | Input::RemoteBye => self.given_up(now),
-            Input::Line(news) => self.early_line_news(news),
+            Input::Line(news) => self.early_line_news(now, news),
             Input::TransportLost => self.transport_lost(now),
             Input::LegLost => self.leg_lost(now),
             Input::Kill(cause) => self.kill(now, cause),
@@ -416,6 +423,7 @@ impl Call {
             self.task_deadline(),
             self.seat.deadline(),
             self.digits.deadline(),
+            self.attesting.deadline(),
         ];
         rest.into_iter().chain([phase]).flatten().min()
     }
@@ -461,6 +469,9 @@ impl Call {
         if matches!(self.started, Started::Unwritten { deadline } if due(deadline)) {
             return self.journal_refused(now);
         }
+        if self.attesting.deadline().is_some_and(due) {
+            self.attested(now, Attested::late());
+        }
         if self.seat.deadline().is_some_and(due) {
             self.agent_late(now);
         }
@@ -500,6 +511,7 @@ impl Call {
         self.fact(CallFact::Started);
         let number = crate::dialplan::e164(&incoming.to);
         self.incoming = incoming;
+        self.attest(now);
         match number {
             Some(number) => {
                 self.phase = Phase::Routing {
@@ -520,12 +532,14 @@ impl Call {
             trunk,
             headers,
             about,
+            attesting: _,
         } = &self.incoming;
         let mut variables =
             crate::dialplan::own_variables(to, from, profile, context, trunk.as_deref());
         about
             .iter()
             .for_each(|(name, value)| variables.set(name, value));
+        self.attesting.tell(&mut variables);
         let walk = Walk::new(
             Arc::clone(&self.plan),
             context,

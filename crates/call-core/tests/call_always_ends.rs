@@ -4,12 +4,13 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use call_core::call::{
-    AgentEnd, Call, CallConfig, CallFact, CallState, DialFailure, Effect, Incoming, Input,
-    KillCause, Limits, LineNews, Unusable,
+    AgentEnd, Attested, Attesting, Call, CallConfig, CallFact, CallState, DialFailure, Effect,
+    Incoming, Input, KillCause, Limits, LineNews, Unusable,
 };
 use call_core::dialplan::{Binding, Dialplans, Known};
 use call_core::digits::{DigitEvent, Via};
 use call_core::document::SourceFile;
+use model::fact::{Attestation, Verstat};
 use proptest::prelude::*;
 
 const PLAN: &str = r#"
@@ -77,14 +78,35 @@ fn incoming() -> impl Strategy<Value = Input> {
         Just("nobody"),
         Just("+33100000001")
     ];
-    to.prop_map(|to| {
+    let attesting = prop_oneof![
+        Just(Attesting::Off),
+        Just(Attesting::Note),
+        Just(Attesting::Refuse)
+    ];
+    (to, attesting).prop_map(|(to, attesting)| {
         Input::Incoming(Box::new(Incoming {
             context: "internal".to_owned(),
             to: to.to_owned(),
             from: "2000".to_owned(),
+            attesting,
             ..Incoming::default()
         }))
     })
+}
+
+/// A proof that holds, or one that does not.
+fn attested(verstat: Verstat) -> Input {
+    let attestation = Attestation {
+        verstat,
+        level: None,
+        origid: None,
+        reason: None,
+    };
+    let refusal = (verstat == Verstat::Failed).then_some((438, "Invalid Identity Header"));
+    Input::Line(LineNews::Attested(Box::new(Attested {
+        attestation,
+        refusal,
+    })))
 }
 
 fn input() -> impl Strategy<Value = Input> {
@@ -121,6 +143,8 @@ fn input() -> impl Strategy<Value = Input> {
             Just(Input::Line(LineNews::Resumed)),
             Just(Input::Line(LineNews::Cause { q850: 17 })),
             Just(Input::Line(LineNews::Expired)),
+            Just(attested(Verstat::Passed)),
+            Just(attested(Verstat::Failed)),
             Just(Input::TransportLost),
         ],
         (tag.clone(), any::<bool>()).prop_map(|(tag, good)| if good {

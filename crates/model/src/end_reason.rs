@@ -19,6 +19,8 @@ pub enum EndReason {
     Cancelled,
     /// The dialplan refused the call.
     Rejected,
+    /// Nothing proves who calls, and the trunk's calls need a proof (STIR/SHAKEN).
+    CallerUnverified,
     /// No route, number or agent matched.
     NoRoute,
     /// The far side was busy.
@@ -74,6 +76,7 @@ impl EndReason {
         Self::OperatorHangup,
         Self::Cancelled,
         Self::Rejected,
+        Self::CallerUnverified,
         Self::NoRoute,
         Self::Busy,
         Self::NoAnswer,
@@ -107,6 +110,7 @@ impl EndReason {
             Self::OperatorHangup => "operator_hangup",
             Self::Cancelled => "cancelled",
             Self::Rejected => "rejected",
+            Self::CallerUnverified => "caller_unverified",
             Self::NoRoute => "no_route",
             Self::Busy => "busy",
             Self::NoAnswer => "no_answer",

@@ -92,10 +92,70 @@ pub struct CallerIdentity {
     /// Why it was forwarded.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub forwarded_reason: Option<String>,
-    /// STIR/SHAKEN: `A`, `B`, `C` where the signature holds, `none` without one, else why it does
-    /// not. Absent where the trunk does not look.
-    #[serde(default, skip_serializing_if = "Option::is_none")]
-    pub attestation: Option<String>,
+}
+
+/// What became of the proof of who calls (STIR/SHAKEN). Absent where the trunk does not look.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize, ToSchema)]
+pub struct Attestation {
+    /// In one word.
+    pub verstat: Verstat,
+    /// What the signer knows of the caller, where the signature holds.
+    #[serde(default)]
+    pub level: Option<AttestationLevel>,
+    /// The signer's own name for where the call came from, where the signature holds.
+    #[serde(default)]
+    pub origid: Option<String>,
+    /// Why it does not hold: `malformed`, `algorithm`, `stale`, `caller`, `called`, `reference`,
+    /// `unreachable`, `untrusted`, `signature`, or `late` when nobody had an answer in time.
+    #[serde(default)]
+    pub reason: Option<String>,
+}
+
+/// Whether a caller's number is proven, as 3GPP TS 24.229 §7.2A.20 says it.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize, ToSchema)]
+pub enum Verstat {
+    /// The proof holds.
+    #[serde(rename = "TN-Validation-Passed")]
+    Passed,
+    /// It does not.
+    #[serde(rename = "TN-Validation-Failed")]
+    Failed,
+    /// There is none.
+    #[serde(rename = "No-TN-Validation")]
+    Absent,
+}
+
+impl Verstat {
+    /// The wire name, as in JSON.
+    pub fn as_str(self) -> &'static str {
+        match self {
+            Self::Passed => "TN-Validation-Passed",
+            Self::Failed => "TN-Validation-Failed",
+            Self::Absent => "No-TN-Validation",
+        }
+    }
+}
+
+/// What a signer knows of a caller (RFC 8588 §4).
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize, ToSchema)]
+pub enum AttestationLevel {
+    /// The customer, and that the number is his.
+    A,
+    /// The customer, not the number.
+    B,
+    /// Only where the call came in.
+    C,
+}
+
+impl AttestationLevel {
+    /// The letter, as in JSON.
+    pub fn as_str(self) -> &'static str {
+        match self {
+            Self::A => "A",
+            Self::B => "B",
+            Self::C => "C",
+        }
+    }
 }
 
 /// What happened.
@@ -106,6 +166,8 @@ pub enum FactKind {
     Started(Started),
     /// Who calls, as far as the trunk's headers tell more than `started`.
     Identified(CallerIdentity),
+    /// Whether the number that calls is proven.
+    Attested(Attestation),
     /// A dialplan route matched.
     Routed {
         /// Context and route name (`public/reception`).
@@ -325,6 +387,7 @@ impl FactKind {
         match self {
             Self::Started(_) => "started",
             Self::Identified(_) => "identified",
+            Self::Attested(_) => "attested",
             Self::Routed { .. } => "routed",
             Self::Ringing => "ringing",
             Self::EarlyMedia => "early_media",

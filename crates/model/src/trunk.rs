@@ -84,6 +84,18 @@ pub enum TrunkIdentityOut {
     From,
 }
 
+/// What becomes of a trunk's call that does not prove who calls (STIR/SHAKEN).
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize, ToSchema)]
+#[serde(rename_all = "snake_case")]
+pub enum TrunkStir {
+    /// Nobody looks.
+    Off,
+    /// It goes into the record.
+    Note,
+    /// Into the record, and the call is refused.
+    Refuse,
+}
+
 /// Outbound calls of a trunk; 0 = no limit.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize, ToSchema)]
 #[serde(deny_unknown_fields, default)]
@@ -155,6 +167,9 @@ pub struct TrunkConfig {
     pub identity_in: Option<Vec<TrunkIdentityIn>>,
     /// How our caller is named to it.
     pub identity_out: Option<TrunkIdentityOut>,
+    /// Whether its calls must prove who calls; without it as the switch's own files say.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub stir: Option<TrunkStir>,
     /// Lower goes first.
     pub priority: u16,
     /// Its share among trunks of the same priority; 10 by default.

@@ -42,6 +42,7 @@ pub(crate) fn together(
     trunks(profiles, faults);
     if let Some(server) = server {
         outbound::policy(server, profiles, faults);
+        crate::stir::roots(server, profiles, faults);
     }
 }
 

@@ -160,6 +160,10 @@ pub(crate) const PROFILE: &[Hint] = &[
         "sip-capture",
         "FreeSWITCH's sip-capture is `collector` in [hep] of the server file",
     ),
+    Hint::renamed(
+        "stir-shaken-vs-ca-dir",
+        "FreeSWITCH's stir-shaken-vs-ca-dir is `roots` in [stir] of the server file",
+    ),
     Hint::later("jitter", "the jitter buffer adapts by itself"),
 ];
 

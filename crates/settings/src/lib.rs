@@ -22,6 +22,7 @@ mod schemas;
 mod secret;
 mod server;
 mod signalling;
+mod stir;
 mod transport;
 
 use std::path::PathBuf;
@@ -48,6 +49,7 @@ pub use server::{
     Server, Speech, Trace,
 };
 pub use signalling::{Prack, SessionTimer};
+pub use stir::{Stir, StirPolicy};
 pub use transport::{Dns, Streams, Tls, Transport};
 
 /// A checked configuration.

@@ -89,7 +89,12 @@ impl Load<'_> {
             builtin::dialplans,
         );
         let dialplans = self.dialplans(&dialplans, names, &profiles);
-        let server = server.map(|value| Read { document, value });
+        let server = server.map(|mut value| {
+            value
+                .stir
+                .relative_to(folder.as_deref().unwrap_or(Path::new("")));
+            Read { document, value }
+        });
         check::together(
             server.as_ref(),
             &profiles,

@@ -11,7 +11,7 @@ use serde::Deserialize;
 use crate::carrier::optional_length;
 use crate::{
     Cidr, Digest, ExternalIp, Guard, IdentityIn, IdentityOut, Listen, Numbers, Pace, PortRange,
-    Prack, Secret, SessionTimer, Streams, Tls, Transport,
+    Prack, Secret, SessionTimer, StirPolicy, Streams, Tls, Transport,
 };
 
 /// A profile. Its name is the file's.
@@ -233,6 +233,8 @@ pub struct Trunk {
     pub identity_in: Option<Vec<IdentityIn>>,
     /// How our caller is named to it.
     pub identity_out: Option<IdentityOut>,
+    /// Whether its calls must prove who calls; without it as [stir] of the server file says.
+    pub stir: Option<StirPolicy>,
     /// Our number as caller, where a call brings none that may be shown.
     #[schemars(extend("format" = "e164"))]
     pub caller: Option<String>,

@@ -9,7 +9,7 @@ use call_core::length::Length;
 use schemars::JsonSchema;
 use serde::{Deserialize, Deserializer};
 
-use crate::{Dns, Outbound, Registrar, Secret};
+use crate::{Dns, Outbound, Registrar, Secret, Stir};
 
 /// The server file.
 #[derive(Debug, Clone, Deserialize, JsonSchema)]
@@ -50,6 +50,8 @@ pub struct Server {
     pub journal: Journal,
     /// What the node's own dialplans may call.
     pub outbound: Outbound,
+    /// Proofs of who calls over a trunk.
+    pub stir: Stir,
     /// What is kept of SIP messages.
     pub trace: Trace,
     /// Copies of SIP messages for a capture server.
@@ -279,6 +281,7 @@ impl Default for Server {
             registrar: Registrar::default(),
             journal: Journal::default(),
             outbound: Outbound::default(),
+            stir: Stir::default(),
             trace: Trace::default(),
             hep: Hep::default(),
             loadtest: Loadtest::default(),

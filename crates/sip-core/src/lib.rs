@@ -9,7 +9,8 @@
 //! [`message`] reads and writes them; [`value`] understands the header fields we act on;
 //! [`transaction`] holds the four machines of RFC 3261 §17; [`dialog`] is one call's signalling, as
 //! UAS or UAC; [`endpoint`] is one listener, routing to dialogs and answering what needs none;
-//! [`sdp`] and [`offer_answer`] agree on the media; [`locate`] finds where a URI is (RFC 3263).
+//! [`sdp`] and [`offer_answer`] agree on the media; [`locate`] finds where a URI is (RFC 3263);
+//! [`identity`] and [`shaken`] read who calls, and the proof of it.
 //!
 //! Every machine has one contract: `handle(now, input)`, then drain `poll_effect()`, then arm a timer
 //! for `poll_timeout()` and call `handle_timeout(now)`. A late or spurious timeout does nothing.
@@ -37,6 +38,7 @@ pub mod offer_answer;
 pub mod registrar;
 pub mod registration;
 pub mod sdp;
+pub mod shaken;
 pub mod timers;
 pub mod tokens;
 pub mod transaction;

@@ -10,7 +10,7 @@ use sip_core::{
     value::Reason,
 };
 
-use super::{State, children, dial, facts, floor, hold, media, prompts, speech};
+use super::{State, attest, children, dial, facts, floor, hold, media, prompts, speech};
 
 /// Carries out one effect. Effects that want sound wait until the leg is there.
 pub(super) async fn carry_out(state: &mut State, effect: Effect) -> Result<(), ActorProcessingErr> {
@@ -20,6 +20,7 @@ pub(super) async fn carry_out(state: &mut State, effect: Effect) -> Result<(), A
     }
     match effect {
         Effect::Lookup { number } => floor::lookup(state, &number),
+        Effect::Attest => attest::look(state),
         Effect::Journal(fact) => facts::journal(state, fact),
         Effect::Ring => children::dialog_input(state, DialogInput::Ring),
         Effect::EarlyMedia => media::progress(state),
@@ -82,6 +83,7 @@ fn reject(
     if let Some(text) = reason {
         tracing::info!(call_id = %state.dossier().call(), status, "rejected: {text}");
     }
+    refusal.phrase = reason.map(str::to_owned);
     children::dialog_input(state, DialogInput::Reject(refusal));
 }
 

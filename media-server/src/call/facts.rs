@@ -17,6 +17,12 @@ use super::{Msg, State, floor};
 pub(super) fn journal(state: &mut State, fact: CallFact) {
     let kind = match fact {
         CallFact::Started => return begin(state),
+        CallFact::Attested(attestation) => {
+            let counted = &state.services().metrics.attested;
+            let verstat = attestation.verstat.as_str();
+            counted.with_label_values(&[verstat]).inc();
+            FactKind::Attested(attestation)
+        }
         CallFact::Routed { route } => FactKind::Routed { route },
         CallFact::Ringing => FactKind::Ringing,
         CallFact::EarlyMedia => FactKind::EarlyMedia,
@@ -61,7 +67,6 @@ fn identified(state: &State) {
         hidden: parties.hidden,
         forwarded_by: parties.forwarded_by.clone(),
         forwarded_reason: parties.forwarded_reason.clone(),
-        attestation: None,
     }));
 }
 

@@ -30,6 +30,7 @@ impl Class {
             FactKind::Started(_) => Self::NewCall,
             FactKind::Ended(_) | FactKind::Media(_) | FactKind::RecordingReady { .. } => Self::End,
             FactKind::Identified(_)
+            | FactKind::Attested(_)
             | FactKind::Routed { .. }
             | FactKind::Ringing
             | FactKind::EarlyMedia

@@ -30,6 +30,7 @@ use crate::{
     },
     registrar::{self, Registrar},
     services::{Lines, Registry, Services},
+    stir::Stir,
 };
 
 /// Threads for voice activity detection: it is cheap, and two keep one slow frame from holding up
@@ -160,6 +161,7 @@ pub async fn start(options: Options) -> Result<NodeHandle, BootError> {
         calls: Registry::default(),
         lines: Lines::default(),
         trunk_book: Arc::default(),
+        stir: Stir::default(),
         node_seal: NodeSeal::of(client.node_key()),
         trunks: Mutex::default(),
         gateways: Mutex::default(),
@@ -171,6 +173,9 @@ pub async fn start(options: Options) -> Result<NodeHandle, BootError> {
         spool,
     });
     services.copy_messages(&services.settings.current().server.hep);
+    services
+        .stir
+        .configure(&services.settings.current().server.stir);
     let tasks = background(&services, &data);
     first_snapshot(&services).await;
     services.refresh_trunks();

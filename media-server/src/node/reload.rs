@@ -51,6 +51,7 @@ pub(super) async fn reload(me: &ActorRef<Msg>, state: &mut State) -> Result<Relo
         ..Reloaded::default()
     };
     state.services.copy_messages(&new.server.hep);
+    state.services.stir.configure(&new.server.stir);
     let kept: Vec<Arc<str>> = state.profiles.keys().cloned().collect();
     for name in kept {
         let stays = new.profiles.iter().any(|profile| profile.name == *name);

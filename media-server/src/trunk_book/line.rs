@@ -11,10 +11,12 @@ use model::{
     TenantId,
     trunk::{
         NumberSpelling, TrunkConfig, TrunkEntry, TrunkIdentityIn, TrunkIdentityOut, TrunkNumbers,
-        TrunkPace,
+        TrunkPace, TrunkStir,
     },
 };
-use settings::{Cidr, IdentityIn, IdentityOut, Numbers, Pace, Secret, Transport, Trunk};
+use settings::{
+    Cidr, IdentityIn, IdentityOut, Numbers, Pace, Secret, StirPolicy, Transport, Trunk,
+};
 use sip_core::{
     identity::{Caller, Named, Naming, Source},
     value::Uri,
@@ -249,6 +251,7 @@ fn of_config(config: &TrunkConfig) -> Option<Trunk> {
     let order = config.identity_in.as_ref();
     trunk.identity_in = order.map(|order| order.iter().copied().map(identity_in).collect());
     trunk.identity_out = config.identity_out.map(identity_out);
+    trunk.stir = config.stir.map(stir);
     trunk.priority = config.priority;
     trunk.weight = config.weight.unwrap_or(trunk.weight);
     trunk.pace = config.pace.as_ref().map(pace);
@@ -285,6 +288,14 @@ fn identity_out(written: TrunkIdentityOut) -> IdentityOut {
         TrunkIdentityOut::Pai => IdentityOut::Pai,
         TrunkIdentityOut::Rpid => IdentityOut::Rpid,
         TrunkIdentityOut::From => IdentityOut::From,
+    }
+}
+
+fn stir(written: TrunkStir) -> StirPolicy {
+    match written {
+        TrunkStir::Off => StirPolicy::Off,
+        TrunkStir::Note => StirPolicy::Note,
+        TrunkStir::Refuse => StirPolicy::Refuse,
     }
 }
 

@@ -26,7 +26,8 @@ impl Call {
     /// Answers when nothing is missing any more.
     pub(super) fn answer_when_ready(&mut self, now: Duration) {
         let waits = matches!(self.task, Task::Answering | Task::Joining(_));
-        if !waits || self.started != Started::Written || self.seat.is_preparing() {
+        let unready = self.started != Started::Written || self.seat.is_preparing();
+        if !waits || unready || self.attesting.holds_the_answer() {
             return;
         }
         if let Seat::Failed {

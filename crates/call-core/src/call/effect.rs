@@ -3,7 +3,7 @@
 use std::time::Duration;
 
 use model::EndReason;
-use model::fact::Ended;
+use model::fact::{Attestation, Ended};
 
 use crate::dialplan::action::{AgentSource, RecordSpec};
 
@@ -15,6 +15,8 @@ pub enum Effect {
         /// E.164.
         number: String,
     },
+    /// Look for a proof of who calls; answer with `LineNews::Attested`. The limit is held here.
+    Attest,
     /// Write a fact to the journal.
     Journal(CallFact),
     /// 180 Ringing.
@@ -158,6 +160,8 @@ pub enum MediaMode {
 pub enum CallFact {
     /// `started`, before anything else.
     Started,
+    /// `attested`. At most once.
+    Attested(Attestation),
     /// `routed`.
     Routed {
         /// Context and route, `public/reception`; `number` when the number's agent answered.

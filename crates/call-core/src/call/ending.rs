@@ -90,6 +90,11 @@ impl Call {
         self.finish(now, close, Tell::Wire, reason);
     }
 
+    /// Refused with a phrase of its own.
+    pub(super) fn refused(&mut self, now: Duration, close: Close, phrase: &str) {
+        self.finish(now, close, Tell::Wire, Some(phrase.to_owned()));
+    }
+
     pub(super) fn hung_up_by_plan(&mut self, now: Duration, cause: HangupCause) {
         let (status, q850) = (cause.status(), cause.q850());
         self.end(
@@ -273,6 +278,7 @@ impl Call {
             self.put(Effect::StopAgent);
         }
         self.seat = super::agent::Seat::Empty;
+        self.attesting = super::attesting::Proof::Unasked;
         self.digits.cancel();
         match std::mem::replace(&mut self.task, Task::Ready) {
             Task::Dialing(run) | Task::Joining(run) => self.put(Effect::CancelDial {

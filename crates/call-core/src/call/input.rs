@@ -1,5 +1,6 @@
 //! What can happen to a call.
 
+use super::attesting::{Attested, Attesting};
 use crate::dialplan::Binding;
 use crate::dialplan::action::HangupCause;
 use crate::digits::DigitEvent;
@@ -21,6 +22,8 @@ pub struct Incoming {
     pub headers: Vec<(String, String)>,
     /// More variables about the parties: `caller_name`, `forwarded_by` and the like.
     pub about: Vec<(&'static str, String)>,
+    /// Whether a proof of who calls is looked for.
+    pub attesting: Attesting,
 }
 
 /// Everything the call machine reacts to.
@@ -103,8 +106,10 @@ pub enum Input {
 }
 
 /// What the caller's line reports beside the steps of the call.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+#[derive(Debug, Clone, PartialEq, Eq)]
 pub enum LineNews {
+    /// The answer to `Effect::Attest`.
+    Attested(Box<Attested>),
     /// The far side holds the call (RFC 3264 §8.4).
     Held,
     /// It has taken it off hold.

@@ -29,8 +29,9 @@ impl Call {
     }
 
     /// Before the answer there is nothing to hold; a cause may come with a CANCEL.
-    pub(super) fn early_line_news(&mut self, news: LineNews) {
+    pub(super) fn early_line_news(&mut self, now: Duration, news: LineNews) {
         match news {
+            LineNews::Attested(attested) => self.attested(now, *attested),
             LineNews::Cause { q850 } => self.line.cause = Some(q850),
             LineNews::Held | LineNews::Resumed | LineNews::Expired => {}
         }
@@ -38,6 +39,7 @@ impl Call {
 
     pub(super) fn line_news(&mut self, now: Duration, news: LineNews) {
         match news {
+            LineNews::Attested(attested) => self.attested(now, *attested),
             LineNews::Held => self.hold(true),
             LineNews::Resumed => self.hold(false),
             LineNews::Cause { q850 } => self.line.cause = Some(q850),

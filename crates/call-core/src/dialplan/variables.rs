@@ -8,7 +8,7 @@ const MAX_VARIABLES: usize = 256;
 const MAX_VALUE_BYTES: usize = 4096;
 
 /// Names a call brings along; `set` may not take them.
-pub const RESERVED: [&str; 10] = [
+pub const RESERVED: [&str; 12] = [
     "to",
     "from",
     "number",
@@ -19,6 +19,8 @@ pub const RESERVED: [&str; 10] = [
     "caller_hidden",
     "forwarded_by",
     "forwarded_reason",
+    "verstat",
+    "attestation",
 ];
 
 /// Named values of one call.

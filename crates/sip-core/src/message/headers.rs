@@ -3,7 +3,7 @@
 use bytes::Bytes;
 
 /// The compact names of RFC 3261 §7.3.3 and its extensions, with the names they stand for.
-const COMPACT: [(u8, &str); 19] = [
+const COMPACT: [(u8, &str); 20] = [
     (b'a', "Accept-Contact"),
     (b'b', "Referred-By"),
     (b'c', "Content-Type"),
@@ -23,6 +23,7 @@ const COMPACT: [(u8, &str); 19] = [
     (b'u', "Allow-Events"),
     (b'v', "Via"),
     (b'x', "Session-Expires"),
+    (b'y', "Identity"),
 ];
 
 /// One header field; the value is unfolded and trimmed, otherwise as it came.
