@@ -32,9 +32,9 @@ if [ -z "$binary" ]; then
 fi
 
 work=$(mktemp -d)
-server='' stub=''
+server='' stub='' sampler=''
 cleanup() {
-  for pid in $server $stub; do kill "$pid" 2>/dev/null || true; done
+  for pid in $server $stub $sampler; do kill "$pid" 2>/dev/null || true; done
   for pid in $server $stub; do wait "$pid" 2>/dev/null || true; done
   rm -rf "$work"
 }
@@ -93,14 +93,26 @@ own_state() {
   echo "$(awk '/^VmRSS/ { print $2 }' "/proc/$server/status") $(ls "/proc/$server/fd" | wc -l) $(number ms_dialogs_active) $(number ms_tasks) $(number 'ms_media{what="ports_leased"}')"
 }
 before=$(own_state)
+# Its memory, once a second.
+(while awk '/^VmRSS/ { print $2; found = 1 } END { exit !found }' "/proc/$server/status" 2>/dev/null >>"$work/rss"; do sleep 1; done) &
+sampler=$!
 "$binary" load "$file" --target "127.0.0.1:$sip" --server-pid "$server" --json "$work/result.json" | tee "$work/table.md" || code=${PIPESTATUS[0]}
 [ -s "$work/result.json" ] || exit 1
+kill "$sampler"; sampler=''
+# What the first third of the calls took is warming up; what grows after it goes on growing.
+growth=$(awk '{ all[NR] = $1 } END {
+  third = int(NR / 3); span = int(NR / 10) + 1
+  for (n = third; n < third + span; n++) first += all[n] / span
+  for (n = NR - span + 1; n <= NR; n++) last += all[n] / span
+  printf "%.0f KB after a third of the time, %.0f KB at the end: %+.1f %%", first, last, 100 * (last - first) / first }' "$work/rss")
 
 # Forty seconds after the last of many calls, everything is back.
 left=''
-if [ "$plan" = mixed-20000 ]; then
+if [ "$plan" = come-and-go-20000 ]; then
   sleep 40
-  left="| 40 s after: RSS KB, descriptors, dialogs, tasks, ports | $(own_state), before the first call $before |"
+  left="| 40 s after: RSS KB, descriptors, dialogs, tasks, ports | $(own_state), before the first call $before |
+| server's memory | $growth |"
+  awk -v text="$growth" 'BEGIN { sub(/.*: /, "", text); exit !(text + 0 > 1) }' && { echo "run.sh: memory grows: $growth" >&2; code=1; }
 fi
 
 # What the server says of itself. A record for each call must exist once the last has ended.

@@ -111,7 +111,10 @@ impl Actor for GatewayActor {
         let id = DialogId { call_id, local_tag };
         args.services.book.register(id.clone(), me.clone());
         args.line.listener.cast(listener::Msg::Adopt(id.clone()));
-        machine.handle(args.services.clock.now(), RegistrationInput::Register);
+        // A node that is drained registers when it takes calls again.
+        if !args.services.is_draining() {
+            machine.handle(args.services.clock.now(), RegistrationInput::Register);
+        }
         let mut state = State {
             args,
             id,
