@@ -217,6 +217,37 @@ async fn nothing_rings_before_the_password_and_ack_and_cancel_are_never_challeng
     node.stop().await;
 }
 
+/// bC08: a used count opens no second call, and its owner is told to ask anew; so is whoever comes with a nonce that grew old.
+#[tokio::test(flavor = "multi_thread")]
+async fn a_count_opens_one_call_and_an_old_nonce_is_asked_anew() {
+    let site = site("digest = { nonce = \"2s\" }");
+    let node = site.start().await;
+    extensions(&site, &node, &["1001"]).await;
+    let wire = Wire::new(site.sip);
+    let first = wire.ask("INVITE", "1001", DOMAIN, 1, "");
+    wire.send("ACK", "1001", DOMAIN, 1, "");
+    let given = credentials(&first, "1001", DOMAIN, "secret-1001", "INVITE");
+    let let_in = wire.ask("INVITE", "1001", DOMAIN, 2, &given);
+    assert_ne!(status(&let_in), "401", "{let_in}");
+    let others = Wire::new(site.sip);
+    let replay = others.ask("INVITE", "1001", DOMAIN, 3, &given);
+    assert_eq!(status(&replay), "401", "{replay}");
+    assert!(replay.contains("stale=true"), "{replay}");
+    others.send("ACK", "1001", DOMAIN, 3, "");
+
+    let phone = Wire::new(site.sip);
+    let first = phone.ask("REGISTER", "1001", DOMAIN, 11, "");
+    let early = credentials(&first, "1001", DOMAIN, "secret-1001", "REGISTER");
+    tokio::time::sleep(Duration::from_millis(2_200)).await;
+    let late = phone.ask("REGISTER", "1001", DOMAIN, 12, &early);
+    assert_eq!(status(&late), "401", "{late}");
+    assert!(late.contains("stale=true"), "{late}");
+    let anew = credentials(&late, "1001", DOMAIN, "secret-1001", "REGISTER");
+    let good = phone.ask("REGISTER", "1001", DOMAIN, 13, &anew);
+    assert_eq!(status(&good), "200", "{good}");
+    node.stop().await;
+}
+
 /// SIPp registers and calls with MD5.
 #[tokio::test(flavor = "multi_thread")]
 async fn sipp_registers_with_its_password_and_calls() {

@@ -37,6 +37,16 @@ pub struct Call {
 }
 
 impl Call {
+    /// The Call-ID of its INVITE, where other requests came before it.
+    pub fn invited(&self) -> &str {
+        let at = self.trace.find("INVITE sip:");
+        let rest = &self.trace[at.unwrap_or(0)..];
+        let mut lines = rest.lines();
+        let line = lines.find_map(|line| line.trim().strip_prefix("Call-ID:"));
+        line.unwrap_or_else(|| panic!("no call was made:\n{}", self.trace))
+            .trim()
+    }
+
     /// The Call-ID of its INVITE.
     pub fn id(&self) -> &str {
         let mut lines = self.trace.lines();
@@ -53,6 +63,8 @@ pub struct Manner {
     pub transport: &'static str,
     /// Parameters of its account: `audio_codecs=PCMU/8000/1;mediaenc=srtp`.
     pub account: String,
+    /// Its address of record, without the scheme: `1001@127.0.0.1:5060;transport=tcp`.
+    pub aor: String,
     /// Modules besides G.711: `srtp`.
     pub modules: &'static [&'static str],
     /// What it says over and over, 8 kHz; silence when empty.
@@ -73,6 +85,7 @@ impl Default for Manner {
         Self {
             transport: "udp",
             account: "audio_codecs=PCMU/8000/1".into(),
+            aor: "foreign@127.0.0.1".into(),
             modules: &[],
             says: Vec::new(),
             config: String::new(),
@@ -155,12 +168,18 @@ impl Running {
     /// Dials `user` at once.
     pub fn dial(server: SocketAddr, user: &str, manner: &Manner) -> Self {
         let target = format!("/dial sip:{user}@{server};transport={}", manner.transport);
-        Self::start(manner, "", &["-e", &target])
+        Self::start(manner, ";regint=0", &["-e", &target])
     }
 
     /// Waits for calls and takes them at once.
     pub fn answer(manner: &Manner) -> Self {
-        Self::start(manner, ";answermode=auto", &[])
+        Self::start(manner, ";regint=0;answermode=auto", &[])
+    }
+
+    /// Registers with its password, and again before it ends; takes calls at once.
+    pub fn register(manner: &Manner, password: &str) -> Self {
+        let account = format!(";regint=60;auth_pass={password};answermode=auto");
+        Self::start(manner, &account, &[])
     }
 
     fn start(manner: &Manner, account: &str, args: &[&str]) -> Self {
@@ -185,6 +204,20 @@ impl Running {
             child,
             port,
             watch,
+        }
+    }
+
+    /// Waits until its trace has this.
+    pub fn says(&self, text: &str) {
+        let until = Instant::now() + Duration::from_secs(30);
+        loop {
+            let trace = std::fs::read(self.dir.path().join("trace")).unwrap_or_default();
+            let trace = String::from_utf8_lossy(&trace);
+            if trace.contains(text) {
+                return;
+            }
+            assert!(Instant::now() < until, "no '{text}':\n{trace}");
+            std::thread::sleep(Duration::from_millis(50));
         }
     }
 
@@ -249,10 +282,7 @@ fn write_config(path: &Path, port: u16, manner: &Manner, account: &str, control:
     );
     std::fs::create_dir(path.join("heard")).unwrap();
     std::fs::write(path.join("config"), config).unwrap();
-    let account = format!(
-        "<sip:foreign@127.0.0.1>;regint=0;{}{account}\n",
-        manner.account
-    );
+    let account = format!("<sip:{}>;{}{account}\n", manner.aor, manner.account);
     std::fs::write(path.join("accounts"), account).unwrap();
     std::fs::write(path.join("contacts"), "").unwrap();
     std::fs::write(path.join("says.wav"), wav(&manner.says, rate)).unwrap();

@@ -1,0 +1,216 @@
+//! T11 and T17 with phones that are not ours: baresip registers with its password over UDP, TCP and TLS, calls the agent over
+//! each, and both are heard.
+
+#[path = "rig/baresip.rs"]
+mod baresip;
+#[path = "rig/node.rs"]
+mod rig;
+#[path = "rig/talker.rs"]
+mod talker;
+
+use std::{
+    net::SocketAddr,
+    time::{Duration, Instant},
+};
+
+use baresip::{Call, Manner, Running};
+use media_server::node::NodeHandle;
+use rig::Site;
+use serde_json::{Value, json};
+
+/// The host of the address of record: realm and domain.
+const DOMAIN: &str = "127.0.0.1";
+const LIMIT: Duration = Duration::from_secs(30);
+const WORDS: &str = "I would like a table for four people on Friday at seven.";
+
+/// A site whose `internal` profile asks for passwords, over three transports. With MD5: this baresip (libre 1.1) knows no
+/// other, and gives up when it is offered SHA-256 as well.
+struct Door {
+    site: Site,
+    tls: SocketAddr,
+}
+
+impl Door {
+    fn new() -> Self {
+        let site = Site::new("", None);
+        let tls = SocketAddr::from(([127, 0, 0, 1], rig::free_port()));
+        let (sip, first) = (site.sip, site.first_rtp);
+        let key = rcgen::KeyPair::generate().unwrap();
+        let own = rcgen::CertificateParams::new([DOMAIN.to_owned()]).unwrap();
+        let own = own.self_signed(&key).unwrap();
+        site.write("profiles/cert.pem", &own.pem());
+        site.write("profiles/key.pem", &key.serialize_pem());
+        let profile = format!(
+            "listen = [\"udp://{sip}\", \"tcp://{sip}\", \"tls://{tls}\"]\ncontext = \"internal\"\nauth = \"digest\"\n\
+             codecs = [\"PCMU\", \"PCMA\"]\nrtp = {{ ports = \"{first}-{}\" }}\n\
+             tls = {{ certificate = \"cert.pem\", key = \"key.pem\" }}\n\
+             digest = {{ algorithms = [\"MD5\"] }}\n",
+            first + 399
+        );
+        site.write("profiles/internal.toml", &profile);
+        Self { site, tls }
+    }
+
+    fn at(&self, transport: &str) -> SocketAddr {
+        match transport {
+            "tls" => self.tls,
+            _ => self.site.sip,
+        }
+    }
+
+    /// A phone of this user, registered by the time it is handed out.
+    fn phone(&self, user: &str, manner: &Manner) -> Running {
+        let (at, transport) = (self.at(manner.transport), manner.transport);
+        let manner = Manner {
+            aor: format!("{user}@{at};transport={transport}"),
+            watched: true,
+            ..manner.clone()
+        };
+        let mut phone = Running::register(&manner, &format!("secret-{user}"));
+        phone.wait_for("REGISTER_OK");
+        phone
+    }
+
+    /// What the office knows of registrations, once it is so many.
+    async fn registered(&self, count: usize) -> Vec<Value> {
+        let end = Instant::now() + LIMIT;
+        loop {
+            let listed = self.site.office().get("/v1/registrations").await;
+            let all = listed["data"].as_array().cloned().unwrap_or_default();
+            if all.len() == count {
+                return all;
+            }
+            assert!(Instant::now() < end, "{count} of {all:#?}");
+            tokio::time::sleep(Duration::from_millis(100)).await;
+        }
+    }
+}
+
+/// Makes extensions in the demo tenant and waits until the switch knows them.
+async fn extensions(site: &Site, node: &NodeHandle, users: &[&str]) {
+    let office = site.office();
+    let tenants = office.get("/v1/tenants").await;
+    let tenant = tenants["data"][0]["id"].as_str().unwrap().to_owned();
+    let body = json!({"name": DOMAIN});
+    let domain = office.post_for(&tenant, "/v1/sip-domains", &body).await;
+    for user in users {
+        let body =
+            json!({"domain_id": domain["id"], "user": user, "password": format!("secret-{user}")});
+        office.post_for(&tenant, "/v1/extensions", &body).await;
+    }
+    let last = format!("{}@{DOMAIN}", users.last().unwrap());
+    let end = Instant::now() + LIMIT;
+    while !node.services.registrar.directory().knows(&last) {
+        assert!(Instant::now() < end, "the switch does not know {last}");
+        tokio::time::sleep(Duration::from_millis(50)).await;
+    }
+}
+
+/// Says the sentence once, after the agent's greeting.
+async fn guest(transport: &'static str) -> Manner {
+    let mut says = vec![0; 11 * 8_000];
+    says.extend(talker::spoken(WORDS).await);
+    says.resize(60 * 8_000, 0);
+    Manner {
+        transport,
+        says,
+        seconds: 24,
+        ..Manner::default()
+    }
+}
+
+async fn assert_understood(door: &Door, transport: &str, call: &Call) {
+    let story = format!("{transport}: {}", call.trace);
+    assert!(call.trace.contains("Authorization: Digest"), "{story}");
+    let via = format!("SIP/2.0/{}", transport.to_uppercase());
+    assert!(call.trace.contains(&via), "{story}");
+    let office = door.site.office();
+    let record = office.ended(&json!(call.invited())).await;
+    assert_eq!(record["from"], json!(user_of(transport)), "{record:#}");
+    assert_eq!(record["end_reason"], "caller_hangup", "{record:#}");
+    let said = office.said(&record, "caller").await;
+    let text = |s: &Value| s["text"].as_str().unwrap_or_default().to_owned();
+    let heard = said.iter().map(text).collect::<Vec<_>>().join(" ");
+    let score = local_speech::wer::score(WORDS, &heard);
+    println!("{transport}: '{heard}' {:.2}", score.rate());
+    assert!(score.rate() <= 0.5, "{transport}: '{heard}'");
+    let agent = office.said(&record, "agent").await;
+    assert!(!agent.is_empty(), "{record:#}");
+    let loud = call.heard.iter().filter(|s| s.unsigned_abs() > 1_000);
+    assert!(loud.count() > 8_000, "the phone hears the agent");
+}
+
+fn user_of(transport: &str) -> &'static str {
+    match transport {
+        "udp" => "1001",
+        "tcp" => "1002",
+        _ => "1003",
+    }
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn baresip_registers_over_udp_tcp_and_tls_calls_the_agent_and_both_are_heard() {
+    let test = "baresip_registers_over_udp_tcp_and_tls_calls_the_agent_and_both_are_heard";
+    if !baresip::is_here(test) {
+        return;
+    }
+    let door = Door::new();
+    let node = door.site.start().await;
+    if node.services.models.is_none() {
+        println!("SKIP {test}: the models of the recogniser are not here (scripts/models)");
+        return node.stop().await;
+    }
+    extensions(&door.site, &node, &["1001", "1002", "1003"]).await;
+    let mut phones = Vec::new();
+    for transport in ["udp", "tcp", "tls"] {
+        let manner = guest(transport).await;
+        phones.push((transport, door.phone(user_of(transport), &manner)));
+    }
+    let listed = door.registered(3).await;
+    for (transport, phone) in &mut phones {
+        let aor = format!("{}@{DOMAIN}", user_of(transport));
+        let listed = listed.iter().find(|one| one["aor"] == json!(aor));
+        println!("{listed:?}");
+        let at = door.at(transport);
+        phone.tell("dial", &format!("sip:agent@{at};transport={transport}"));
+        phone.wait_for("CALL_ESTABLISHED");
+    }
+    for (transport, phone) in phones {
+        let call = tokio::task::spawn_blocking(move || phone.finish());
+        assert_understood(&door, transport, &call.await.unwrap()).await;
+    }
+    door.registered(0).await;
+    node.stop().await;
+}
+
+/// Nobody gets in with a wrong password, and the phone is told so.
+#[tokio::test(flavor = "multi_thread")]
+async fn baresip_with_a_wrong_password_is_refused_over_each_transport() {
+    let test = "baresip_with_a_wrong_password_is_refused_over_each_transport";
+    if !baresip::is_here(test) {
+        return;
+    }
+    let door = Door::new();
+    let node = door.site.start().await;
+    extensions(&door.site, &node, &["1001"]).await;
+    for transport in ["udp", "tcp", "tls"] {
+        let at = door.at(transport);
+        let manner = Manner {
+            transport,
+            aor: format!("1001@{at};transport={transport}"),
+            seconds: 2,
+            ..Manner::default()
+        };
+        let phone = Running::register(&manner, "wrong").finish();
+        let refused = phone.trace.matches("SIP/2.0 401").count();
+        assert!(
+            phone.trace.contains("Authorization: Digest"),
+            "{}",
+            phone.trace
+        );
+        assert!(refused >= 2, "{}", phone.trace);
+        assert!(!phone.trace.contains("SIP/2.0 200"), "{}", phone.trace);
+    }
+    assert!(node.services.registrar.listing().is_empty());
+    node.stop().await;
+}
