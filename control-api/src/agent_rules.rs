@@ -1,13 +1,17 @@
 //! What an agent's configuration must say beyond its shape. Works on JSON, member by member, so
 //! that a fault in one place hides none in another.
 
+mod transfers;
+
 use jiff::tz::TimeZone;
 use serde_json::Value;
+
+pub use transfers::check_plan;
 
 use crate::error::{FaultCode, Faults};
 
 /// Tools an agent may name.
-pub const TOOLS: &[&str] = &["book_table", "find_booking", "end_call"];
+pub const TOOLS: &[&str] = &["book_table", "find_booking", "transfer", "end_call"];
 /// Weekdays as opening hours name them.
 pub const DAYS: &[&str] = &["mon", "tue", "wed", "thu", "fri", "sat", "sun"];
 
@@ -16,6 +20,7 @@ pub fn check(config: &Value, at: &str, faults: &mut Faults) {
     let mut rules = Rules { faults };
     rules.whole(config, at);
     rules.voice_and_language(config, at);
+    rules.transfers(config, at);
     rules.turn(&config["turn"], &format!("{at}/turn"));
     rules.bookings(&config["bookings"], &format!("{at}/bookings"));
     let brain = &config["brain"];

@@ -42,6 +42,14 @@ closed! {
         NotAcceptable = "not_acceptable",
         /// The asked-for range lies outside.
         RangeNotSatisfiable = "range_not_satisfiable",
+        /// The number that was called does not exist.
+        NumberNotFound = "number_not_found",
+        /// Nobody answered.
+        NoAnswer = "no_answer",
+        /// The called party is busy or declined.
+        CallRefused = "call_refused",
+        /// The call could not be made; the message has its end reason.
+        CallFailed = "call_failed",
         /// The office cannot do it now.
         Unavailable = "unavailable",
         /// A fault of ours; the log has it under the request id.
@@ -197,10 +205,13 @@ impl ApiError {
             ErrorCode::ValidationFailed => StatusCode::UNPROCESSABLE_ENTITY,
             ErrorCode::Unauthenticated => StatusCode::UNAUTHORIZED,
             ErrorCode::Forbidden => StatusCode::FORBIDDEN,
-            ErrorCode::NotFound => StatusCode::NOT_FOUND,
+            ErrorCode::NotFound | ErrorCode::NumberNotFound => StatusCode::NOT_FOUND,
+            ErrorCode::NoAnswer => StatusCode::REQUEST_TIMEOUT,
+            ErrorCode::CallFailed => StatusCode::FAILED_DEPENDENCY,
             ErrorCode::MethodNotAllowed => StatusCode::METHOD_NOT_ALLOWED,
             ErrorCode::Conflict
             | ErrorCode::SlotFull
+            | ErrorCode::CallRefused
             | ErrorCode::IdempotencyMismatch
             | ErrorCode::InProgress => StatusCode::CONFLICT,
             ErrorCode::PreconditionFailed => StatusCode::PRECONDITION_FAILED,

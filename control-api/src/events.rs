@@ -32,6 +32,12 @@ pub fn name(kind: &FactKind) -> &'static str {
         FactKind::Held => "call.held",
         FactKind::Resumed => "call.resumed",
         FactKind::Bridged { .. } => "call.bridged",
+        FactKind::Commanded { .. } => "call.commanded",
+        FactKind::TransferStarted { .. } => "call.transfer_started",
+        FactKind::TransferAttempt { .. } => "call.transfer_attempt",
+        FactKind::Transferred { .. } => "call.transferred",
+        FactKind::TransferFailed { .. } => "call.transfer_failed",
+        FactKind::AgentResumed => "agent.resumed",
         FactKind::Logged { .. } => "call.logged",
         FactKind::Ladder(_) => "call.ladder",
         FactKind::Ended(_) => ENDED,
@@ -42,6 +48,8 @@ pub fn name(kind: &FactKind) -> &'static str {
 pub const ENDED: &str = "call.ended";
 /// The owner's end came after the office had already told `call.ended` by itself.
 pub const CORRECTED: &str = "call.corrected";
+/// A call was ordered; nobody dials yet.
+pub const OUTBOUND_REQUESTED: &str = "call.outbound_requested";
 /// The office assumes that the call's switch died; provisional.
 pub const LOST: &str = "call.lost";
 /// The recording can be fetched.

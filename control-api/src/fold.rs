@@ -361,6 +361,12 @@ impl CallMetrics {
             | FactKind::Identified(_)
             | FactKind::Attested(_)
             | FactKind::Bridged { .. }
+            | FactKind::Commanded { .. }
+            | FactKind::TransferStarted { .. }
+            | FactKind::TransferAttempt { .. }
+            | FactKind::Transferred { .. }
+            | FactKind::TransferFailed { .. }
+            | FactKind::AgentResumed
             | FactKind::Logged { .. }
             | FactKind::Ladder(_)
             | FactKind::Ended(_) => {}

@@ -4,12 +4,14 @@ mod agents;
 mod api_keys;
 mod bookings;
 mod calls;
+mod dialling;
 mod extensions;
 mod finish;
 mod health;
 mod internal;
 mod me;
 mod numbers;
+pub(crate) mod orders;
 mod recording;
 mod registrations;
 mod sip_domains;
@@ -47,7 +49,12 @@ const BODY_LIMIT: usize = 512 * 1024;
         license(name = "MIT OR Apache-2.0", identifier = "MIT OR Apache-2.0"),
     ),
     security(("api_key" = [])),
-    components(schemas(model::AgentConfig, model::trunk::TrunkConfig, crate::error::ErrorBody)),
+    components(schemas(
+        model::AgentConfig,
+        model::trunk::TrunkConfig,
+        model::command::TransferPlan,
+        crate::error::ErrorBody
+    )),
     modifiers(&Bearer),
 )]
 struct Document;
@@ -110,9 +117,15 @@ fn documented() -> OpenApiRouter<App> {
         .routes(routes!(bookings::list, bookings::create))
         .routes(routes!(bookings::slots))
         .routes(routes!(bookings::show, bookings::change, bookings::cancel))
-        .routes(routes!(calls::list))
+        .routes(routes!(calls::list, dialling::create))
         .routes(routes!(calls::show))
         .routes(routes!(calls::timeline))
+        .routes(routes!(orders::hangup))
+        .routes(routes!(orders::transfer))
+        .routes(routes!(orders::dtmf))
+        .routes(routes!(orders::say))
+        .routes(routes!(orders::message))
+        .routes(routes!(orders::list))
         .routes(routes!(transcript::show))
         .routes(routes!(recording::show))
         .routes(routes!(stream::listen))

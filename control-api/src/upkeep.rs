@@ -40,6 +40,7 @@ async fn look(app: &App, settle: Duration) -> Result<(), StoreError> {
     let settle = i64::try_from(settle.as_millis()).unwrap_or(i64::MAX);
     let before = now.saturating_sub(settle);
     changed += app.db().settle_lost_calls(before, now).await?;
+    changed += app.db().expire_orders(before, now).await?;
     if changed > 0 {
         tracing::warn!(calls = changed, "calls of silent switches");
         app.ring();

@@ -40,6 +40,11 @@ pub enum Msg {
 pub enum Wish {
     /// Something of the Brain's that concerns sound, the record or the call.
     Effect(BrainEffect),
+    /// The caller is to be handed to one of the agent's destinations.
+    Transfer {
+        /// Its name.
+        destination: String,
+    },
     /// A tool ran; for the record.
     Tool {
         /// Its name.
@@ -97,7 +102,7 @@ impl Actor for Agent {
 
     async fn pre_start(&self, me: ActorRef<Msg>, args: Args) -> Result<State, ActorProcessingErr> {
         let config = &args.published.config;
-        let specs = providers::brain::tools::specs(&config.tools);
+        let specs = providers::brain::tools::specs_for(config);
         let mut state = State {
             brain: providers::brain::build(config, &specs)?,
             args,

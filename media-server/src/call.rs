@@ -6,26 +6,34 @@
 //! carries out their effects. Dies of a fault of its own; its dossier and the dialog seeds are then
 //! enough for Calls to end the call properly.
 
+mod asking;
 mod attest;
 mod children;
 mod dial;
 mod ears;
 mod effects;
+mod facing;
 mod facts;
 mod floor;
+mod handing;
 mod hold;
 mod media;
 pub(crate) use media::negotiated;
+mod orders;
+mod placing;
 mod prompts;
 mod speech;
 mod tags;
 
 use std::{collections::VecDeque, sync::Arc, time::Duration};
 
+pub use facing::{Facing, Order};
+pub use orders::LiveOrder;
+
 use call_core::call::{Call, CallConfig, Effect, Incoming, Input, KillCause};
 use model::{EndReason, FactKind, Snapshot};
 use ractor::{Actor, ActorProcessingErr, ActorRef, SupervisionEvent};
-use sip_core::{dialog::DialogEvent, endpoint::NewInvite, shaken::Verdict, value::Uri};
+use sip_core::{dialog::DialogEvent, shaken::Verdict, value::Uri};
 use tokio::task::JoinHandle;
 
 use crate::{
@@ -41,7 +49,9 @@ use crate::{
 };
 use children::Children;
 use dial::Dialling;
+use handing::Handing;
 use media::Media;
+use placing::Placing;
 use speech::Speech;
 
 /// What a Call is told.
@@ -98,7 +108,20 @@ pub enum Msg {
     /// The agent's last words have had time to be heard.
     AgentOver(Input),
     /// Where an outbound target is, or why not.
-    Routed(dial::Routed),
+    Found(Box<dial::Found>),
+    /// A leg of a bridge has lasted as long as it may.
+    TooLong {
+        /// Which attempt.
+        attempt: u32,
+        /// Which of its targets.
+        target: usize,
+    },
+    /// Where a call that we place goes, or why nowhere.
+    Located(placing::Located),
+    /// The office wants something of this call.
+    Order(Box<LiveOrder>),
+    /// It is in the journal: do it.
+    OrderKept(Box<LiveOrder>, bool),
     /// The armed timer fired.
     Wake,
     /// Somebody ends it.
@@ -140,13 +163,13 @@ pub struct Args {
     pub wire: Arc<Wire>,
     /// The profile's listener.
     pub listener: listener::Cell,
-    /// The INVITE.
-    pub invite: NewInvite,
+    /// Whether somebody invites us, or we somebody.
+    pub facing: Facing,
     /// Its trunk, tenant and parties.
     pub arrived: Arrived,
     /// Whose password the caller knew.
     pub identity: Option<Arc<Identity>>,
-    /// When the listener had it.
+    /// When the listener had the INVITE, or we the order.
     pub received: Duration,
 }
 
@@ -165,6 +188,8 @@ pub struct State {
     hearing: Option<hearing::Hearing>,
     floor: floor::Floor,
     dialling: Dialling,
+    placing: Placing,
+    handing: Handing,
     begun: bool,
     over: bool,
     armed: Option<(Duration, JoinHandle<()>)>,
@@ -198,7 +223,10 @@ impl Actor for CallActor {
 
     async fn pre_start(&self, me: ActorRef<Msg>, args: Args) -> Result<State, ActorProcessingErr> {
         let mut state = fresh(me, args);
-        children::answer_invite(&mut state).await?;
+        match &state.args.facing {
+            Facing::Invited(_) => children::answer_invite(&mut state).await?,
+            Facing::Ordered(_) => order_begins(&mut state)?,
+        }
         // Here and not after the spawn: a call may be over before its supervisor goes on.
         state.services().calls.enter(entry(&state));
         Ok(state)
@@ -217,8 +245,12 @@ impl Actor for CallActor {
                 target,
                 event,
             } => dial::event(state, attempt, target, event).await?,
-            Msg::Routed(routed) => dial::routed(state, routed).await?,
             Msg::Attested(verdict) => attest::found(state, &verdict),
+            Msg::Found(found) => dial::found(state, *found).await?,
+            Msg::TooLong { attempt, target } => dial::too_long(state, attempt, target),
+            Msg::Located(located) => placing::located(state, located).await?,
+            Msg::Order(order) => orders::keep(state, order),
+            Msg::OrderKept(order, kept) => orders::carry_out(state, *order, kept),
             Msg::Journaled(kept) => journaled(state, kept),
             Msg::Leg(report) => media::leg_report(state, report),
             Msg::OtherLeg(report) => dial::leg_report(state, report),
@@ -267,7 +299,19 @@ impl Actor for CallActor {
     }
 }
 
-fn fresh(me: ActorRef<Msg>, args: Args) -> State {
+/// The machine has its order before anything else happens to it.
+fn order_begins(state: &mut State) -> Result<(), ActorProcessingErr> {
+    state.begun = true;
+    placing::begin(state);
+    state.me.cast(Msg::Wake)?;
+    Ok(())
+}
+
+fn fresh(me: ActorRef<Msg>, mut args: Args) -> State {
+    let reply = match &mut args.facing {
+        Facing::Invited(_) => None,
+        Facing::Ordered(order) => order.reply.take(),
+    };
     let services = &args.services;
     let settings = services.settings.current();
     let config = CallConfig {
@@ -283,8 +327,10 @@ fn fresh(me: ActorRef<Msg>, args: Args) -> State {
         media: Media::default(),
         speech: Speech::default(),
         hearing: None,
-        floor: floor::Floor::default(),
+        floor: floor::Floor::of(args.facing.order()),
         dialling: Dialling::default(),
+        placing: Placing::answering(reply),
+        handing: Handing::default(),
         begun: false,
         over: false,
         armed: None,
@@ -308,7 +354,10 @@ fn entry(state: &State) -> Entry {
 
 /// The dialog has a usable INVITE: the call begins.
 fn begin(state: &mut State) {
-    let request = &state.args.invite.request;
+    let Some(invite) = state.args.facing.invite() else {
+        return;
+    };
+    let request = &invite.request;
     let headers = request.headers().iter();
     let incoming = Incoming {
         profile: state.args.profile.name.to_string(),

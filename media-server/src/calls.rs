@@ -8,7 +8,7 @@ mod admission;
 
 use std::{collections::HashMap, sync::Arc, time::Duration};
 
-use model::EndReason;
+use model::{EndReason, FactKind, command::Outcome};
 use ractor::{Actor, ActorCell, ActorId, ActorProcessingErr, ActorRef, SupervisionEvent};
 use sip_core::{
     dialog::{DialogInput, DialogSeed, Refusal},
@@ -17,7 +17,7 @@ use sip_core::{
 };
 
 use crate::{
-    call,
+    call::{self, Facing},
     dialog::{self, DialogActor, Origin},
     dossier::Dossier,
     listener,
@@ -33,6 +33,8 @@ use admission::Admission;
 pub enum Msg {
     /// A listener got a new INVITE.
     Invite(Box<Invite>),
+    /// The office orders a call.
+    Place(Box<call::Order>),
     /// Say goodbye on a dialog whose Call is gone (or was never ours in this life).
     SayGoodbye(Box<Goodbye>),
 }
@@ -107,6 +109,7 @@ impl Actor for Calls {
     ) -> Result<(), ActorProcessingErr> {
         match msg {
             Msg::Invite(invite) => take(&me, state, *invite).await,
+            Msg::Place(order) => place(&me, state, order).await,
             Msg::SayGoodbye(goodbye) => say_goodbye(&me, state, *goodbye).await,
         }
         Ok(())
@@ -156,7 +159,7 @@ async fn take(me: &ActorRef<Msg>, state: &mut State, invite: Invite) {
         profile: invite.profile.clone(),
         wire: invite.wire.clone(),
         listener: invite.listener.clone(),
-        invite: invite.invite.clone(),
+        facing: Facing::Invited(Box::new(invite.invite.clone())),
         arrived: invite.arrived.clone(),
         identity: invite.identity.clone(),
         received: invite.received,
@@ -178,6 +181,48 @@ async fn take(me: &ActorRef<Msg>, state: &mut State, invite: Invite) {
                 .cast(listener::Msg::Refuse(Box::new(invite.invite), refusal));
         }
     }
+}
+
+/// An ordered call lives under the id that the office gave it. Until its way is known it stands on
+/// any profile that is up.
+async fn place(me: &ActorRef<Msg>, state: &mut State, mut order: Box<call::Order>) {
+    let services = state.services.clone();
+    let line = services.lines.all().into_iter().next();
+    let (Some(line), true) = (line, services.accepting()) else {
+        let why = "this switch takes no calls".to_owned();
+        if let Some(reply) = order.reply.take() {
+            let _ = reply.send(Outcome::Refused { why });
+        }
+        return never_placed(&services, &order);
+    };
+    let dossier = services.dossier_of(order.call);
+    let args = call::Args {
+        services: services.clone(),
+        dossier: dossier.clone(),
+        profile: line.profile.clone(),
+        wire: line.wire.clone(),
+        listener: line.listener.clone(),
+        arrived: order.arrived(),
+        identity: None,
+        facing: Facing::Ordered(order),
+        received: services.clock.now(),
+    };
+    match Actor::spawn_linked(None, call::CallActor, args, me.get_cell()).await {
+        Ok((actor, _)) => {
+            state.live.insert(actor.get_id(), (dossier, line));
+        }
+        Err(error) => {
+            tracing::error!(call_id = %dossier.call(), %error, "a call could not be placed");
+        }
+    }
+}
+
+/// The record of a call that nobody placed.
+fn never_placed(services: &Services, order: &call::Order) {
+    let dossier = services.dossier_of(order.call);
+    dossier.write(FactKind::Started(order.started(services)));
+    dossier.end(EndReason::Capacity, Some(503), Some(42));
+    services.metrics.ended(dossier.ended());
 }
 
 /// A Call is gone. If it left without its `ended`, it broke: hang up for it and say so.

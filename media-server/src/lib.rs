@@ -37,6 +37,7 @@ pub mod stir;
 pub mod stub;
 pub mod stun;
 pub mod tap;
+pub mod targets;
 pub mod trunk;
 pub mod trunk_book;
 pub mod wav;

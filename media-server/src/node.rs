@@ -12,6 +12,7 @@
 //! nothing (its calls died with it and are ended from their seeds). Dies only with the process.
 
 mod boot;
+mod orders;
 mod recovery;
 mod reload;
 mod seed;
@@ -57,6 +58,8 @@ pub enum Msg {
     Raise(Arc<str>),
     /// How everything is.
     Status(RpcReplyPort<Vec<ProfileStatus>>),
+    /// The office orders a call.
+    Place(Box<crate::call::Order>),
     /// Take no new calls.
     Drain,
     /// Files or office have other trunks.
@@ -193,6 +196,7 @@ impl Actor for Node {
             }
             Msg::Relisten(name) => reload::relisten_again(&me, state, &name).await,
             Msg::Sweep => reload::sweep(&me, state),
+            Msg::Place(order) => drop(state.calls.cast(calls::Msg::Place(order))),
             Msg::Trunks => {
                 state.services.refresh_trunks();
                 trunks::watch_all(&me, state).await?;

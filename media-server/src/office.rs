@@ -16,18 +16,21 @@ use std::{
 
 use egress::{Egress, EgressError, Limits, Policy, Request, Response};
 use model::{
-    CallId, Snapshot,
+    CallId, NodeId, Snapshot,
     booking::{BookingOutcome, BookingRequest},
+    command::{CommandReport, Orders},
     internal::{FactAck, Heartbeat, RecordingAck, RegistrationReport, Registrations},
 };
 
 mod backoff;
 mod heartbeat;
+mod orders;
 mod recordings;
 mod shipper;
 mod snapshot;
 
 pub use heartbeat::{Pulse, heartbeats};
+pub use orders::{Carry, follow_orders};
 pub use recordings::{Finished, RecordingUploader};
 pub use shipper::{Shipper, ShipperStats};
 pub use snapshot::SnapshotKeeper;
@@ -268,6 +271,40 @@ impl Office {
             .collect();
         let url = self.url(&format!("registrations?aor={escaped}"));
         answer(self.send(Request::get(url).limits(self.limits())).await?).await
+    }
+
+    /// The orders for this start of this node, as soon as there are some; none when `wait` passed
+    /// before. With `again` also those that were handed out before and are not answered.
+    pub async fn orders(
+        &self,
+        node: NodeId,
+        boot: u64,
+        again: bool,
+        wait: Duration,
+    ) -> Result<Orders, OfficeError> {
+        let wait_ms = wait.as_millis();
+        let path = format!("commands?node={node}&boot={boot}&again={again}&wait_ms={wait_ms}");
+        let limits = Limits {
+            head: wait + self.timing().request,
+            total: wait + self.timing().request,
+            ..Limits::default()
+        };
+        answer(
+            self.send(Request::get(self.url(&path)).limits(limits))
+                .await?,
+        )
+        .await
+    }
+
+    /// Says what came of orders.
+    pub async fn report(&self, reports: &[CommandReport]) -> Result<(), OfficeError> {
+        let request = Request::post(self.url("commands")).json(&reports);
+        let response = self.send(request.limits(self.limits())).await?;
+        if response.is_success() {
+            Ok(())
+        } else {
+            Err(refused(response).await)
+        }
     }
 
     /// Sends a recording, piece by piece.

@@ -130,7 +130,11 @@ impl Services {
     /// Opens the dossier of a new conversation.
     pub fn open_dossier(&self) -> Arc<Dossier> {
         let unix_ms = u64::try_from(clock::unix_ms()).unwrap_or(0);
-        let call = CallId::new(unix_ms, entropy::u128());
+        self.dossier_of(CallId::new(unix_ms, entropy::u128()))
+    }
+
+    /// Opens the dossier of a conversation that has its id already.
+    pub fn dossier_of(&self, call: CallId) -> Arc<Dossier> {
         let watch = self.watch.clone();
         let watcher = Arc::new(move |fact: &Fact| {
             if watch.receiver_count() > 0 {

@@ -21,6 +21,8 @@ closed! {
         AgentsWrite = "agents:write",
         /// Read calls, timelines, transcripts and live events.
         CallsRead = "calls:read",
+        /// Call somebody, and act on live calls.
+        CallsWrite = "calls:write",
         /// Hear recordings.
         RecordingsRead = "recordings:read",
         /// Read bookings.
@@ -66,6 +68,7 @@ impl Role {
                 AgentsRead,
                 AgentsWrite,
                 CallsRead,
+                CallsWrite,
                 RecordingsRead,
                 BookingsRead,
                 BookingsWrite,
@@ -76,11 +79,12 @@ impl Role {
                 AgentsRead,
                 AgentsWrite,
                 CallsRead,
+                CallsWrite,
                 RecordingsRead,
                 BookingsRead,
                 BookingsWrite,
             ],
-            Self::DeskAgent => vec![CallsRead, BookingsRead, BookingsWrite],
+            Self::DeskAgent => vec![CallsRead, CallsWrite, BookingsRead, BookingsWrite],
             Self::Viewer => vec![
                 TenantsRead,
                 TelephonyRead,

@@ -126,7 +126,7 @@ fn recording(call: &CallRecord, stored: Option<&StoredRecording>) -> Option<Reco
     })
 }
 
-fn view((call, stored): (CallRecord, Option<StoredRecording>)) -> Call {
+pub(super) fn view((call, stored): (CallRecord, Option<StoredRecording>)) -> Call {
     Call {
         state: call.state(),
         recording: recording(&call, stored.as_ref()),

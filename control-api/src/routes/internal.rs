@@ -12,8 +12,9 @@ use axum::{
     routing::{get, post, put},
 };
 use model::{
-    CallId, Fact, Snapshot,
+    CallId, Fact, NodeId, Snapshot,
     booking::{BookingOutcome, BookingRequest},
+    command::{CommandReport, Orders},
     internal::{FactAck, Heartbeat, RecordingAck, RegistrationReport, Registrations},
 };
 use serde::Deserialize;
@@ -55,6 +56,7 @@ pub fn router(app: &App) -> Router<App> {
             "/internal/v1/registrations",
             get(registered).post(registrations),
         )
+        .route("/internal/v1/commands", get(orders).post(order_reports))
         .layer(DefaultBodyLimit::max(BATCH_BYTES))
         .merge(
             Router::new()
@@ -125,7 +127,7 @@ fn reseal(snapshot: &mut Snapshot, keys: &Keys, seal: &NodeSeal) {
 /// A batch whose facts are read one by one, so that one that is malformed stops no other.
 #[derive(Deserialize)]
 struct RawBatch {
-    node: model::NodeId,
+    node: NodeId,
     boot: u64,
     facts: Vec<Value>,
 }
@@ -219,6 +221,42 @@ async fn book(State(app): State<App>, bytes: Bytes) -> Result<Json<BookingOutcom
             ));
         }
     }))
+}
+
+/// The orders that wait for a start of a switch, once there are some; none within `wait_ms`.
+async fn orders(State(app): State<App>, mut params: Params) -> Result<Json<Orders>, ApiError> {
+    let node: Option<NodeId> = params.parsed("node", "a switch's id");
+    let boot: Option<u64> = params.parsed("boot", "a start count");
+    let again: Option<bool> = params.parsed("again", "true or false");
+    let wait: Option<u64> = params.parsed("wait_ms", "milliseconds");
+    params.finish()?;
+    let (Some(node), Some(boot)) = (node, boot) else {
+        return Err(ApiError::not_found());
+    };
+    let until = Instant::now() + Duration::from_millis(wait.unwrap_or(0).min(POLL_MS));
+    let mut bell = app.bell();
+    let mut again = again.unwrap_or(false);
+    loop {
+        bell.mark_unchanged();
+        let now = now_ms();
+        let commands = app.db().take_orders(node, boot, again, now).await?;
+        if !commands.is_empty() {
+            return Ok(Json(Orders { commands }));
+        }
+        again = false;
+        let left = until.saturating_duration_since(Instant::now());
+        if left.is_zero() || !app.wait(&mut bell, left.min(LOOK)).await {
+            return Ok(Json(Orders::default()));
+        }
+    }
+}
+
+/// Takes what came of orders.
+async fn order_reports(State(app): State<App>, bytes: Bytes) -> Result<StatusCode, ApiError> {
+    let reports: Vec<CommandReport> = read(&bytes)?;
+    app.db().report_orders(&reports, now_ms()).await?;
+    app.ring();
+    Ok(StatusCode::NO_CONTENT)
 }
 
 /// Takes a sign of life.

@@ -29,6 +29,7 @@ const STEPS: &[Step] = &[
     step!(1, "0001_office"),
     step!(2, "0002_sip_domains"),
     step!(3, "0003_trunks"),
+    step!(4, "0004_commands"),
 ];
 
 /// "side" as a number: the advisory lock that migrating processes share.

@@ -52,6 +52,7 @@ into_value! {
     model::ExtensionId => Text, |id: model::ExtensionId| id.to_string();
     model::TrunkId => Text, |id: model::TrunkId| id.to_string();
     model::NodeId => Text, |id: model::NodeId| id.to_string();
+    model::CommandId => Text, |id: model::CommandId| id.to_string();
     i64 => Int, |n| n;
     u32 => Int, i64::from;
     u16 => Int, i64::from;

@@ -3,6 +3,7 @@
 mod agents;
 mod bookings;
 mod calls;
+mod commands;
 mod documents;
 mod errors;
 mod full_disk;

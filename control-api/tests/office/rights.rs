@@ -133,6 +133,12 @@ mod cases {
             let body = match (&method, path.as_str()) {
                 (&Method::PATCH, path) if path.ends_with("/draft") => json!({"config": {}}),
                 (&Method::PATCH, path) if path.starts_with("/v1/api-keys") => json!({"name": "x"}),
+                (&Method::POST, path) if path.ends_with("/dtmf") => json!({"digits": "1"}),
+                (&Method::POST, path) if path.ends_with("/say") => json!({"text": "x"}),
+                (&Method::POST, path) if path.ends_with("/message") => json!({"text": "x"}),
+                (&Method::POST, path) if path.ends_with("/transfer") => {
+                    json!({"destination": "desk"})
+                }
                 _ => json!({}),
             };
             let own = app.request(method.clone(), &path, &ours.key).json(&body);

@@ -129,6 +129,11 @@ pub enum BrainInput {
     },
     /// The far side holds the call (true), or has come back: nobody hears and nobody speaks meanwhile, and no patience is lost.
     Hold(bool),
+    /// The business side tells the agent something that the caller does not hear.
+    Hint {
+        /// What.
+        text: String,
+    },
     /// The call is over (hang-up, transfer): finish, say nothing more.
     CallOver,
 }

@@ -1,7 +1,8 @@
-//! The call machine: one inbound call from INVITE to record.
+//! The call machine: one call from INVITE to record.
 //!
 //! ```text
 //! New ─Incoming→ Routing ─Resolved→ Early ─Answer→ Answered ─→ Ending ─MediaClosed→ Over
+//!  └─Placing::Begin→ Calling ────Placing::Answered───┘
 //! ```
 //!
 //! What signalling is in is the [`Phase`]; what the dialplan is doing meanwhile is the
@@ -21,7 +22,9 @@ mod effect;
 mod ending;
 mod gathering;
 mod input;
+mod limits;
 mod line;
+mod placing;
 mod plan;
 
 use std::collections::VecDeque;
@@ -31,52 +34,19 @@ use std::time::Duration;
 use jiff::{SignedDuration, Timestamp};
 
 pub use attesting::{Attested, Attesting};
+pub use bridging::{Handover, HandoverEnd, HandoverNews};
 pub use effect::{AgentStart, CallFact, Effect, Ending, MediaMode, Party};
 pub use input::{AgentEnd, DialFailure, Incoming, Input, KillCause, LineNews, Unusable};
+pub use limits::Limits;
+pub use placing::{Outgoing, Placing};
 
 use crate::dialplan::action::{AgentSource, RecordSpec};
 use crate::dialplan::{Binding, Dialplans, Walk};
 use crate::digits::DigitCollector;
 use agent::Seat;
-use bridging::BridgeRun;
+use bridging::{BridgeRun, Hand};
 use ending::Close;
 use gathering::GatherRun;
-
-/// Limits of one call.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub struct Limits {
-    /// For the number's lookup; then the call is routed without it.
-    pub lookup: Duration,
-    /// For the journal to take `started`; then the call is refused.
-    pub journal: Duration,
-    /// For the proof of who calls (issued by the caller's carrier); then it counts as failed.
-    pub attest: Duration,
-    /// For the agent to be ready before the answer; then the fallback answers.
-    pub prepare: Duration,
-    /// From INVITE to answer (RFC 3261 §16.6 gives proxies 3 minutes).
-    pub ringing: Duration,
-    /// From 200 to ACK before the plan goes on without it.
-    pub ack: Duration,
-    /// From answer to the end.
-    pub duration: Duration,
-    /// From the end to the last counters of media and recording.
-    pub closing: Duration,
-}
-
-impl Default for Limits {
-    fn default() -> Limits {
-        Limits {
-            lookup: Duration::from_secs(1),
-            journal: Duration::from_secs(2),
-            attest: Duration::from_millis(500),
-            prepare: Duration::from_secs(3),
-            ringing: Duration::from_secs(180),
-            ack: Duration::from_secs(1),
-            duration: Duration::from_secs(4 * 3600),
-            closing: Duration::from_secs(1),
-        }
-    }
-}
 
 /// What a call starts with.
 #[derive(Debug, Clone, Copy)]
@@ -109,7 +79,14 @@ enum Phase {
     Routing { deadline: Duration },
     /// The INVITE is open.
     Early { sent: Provisional },
-    /// 200 was sent at that time.
+    /// Our own INVITE is out, or waits for the journal.
+    Calling {
+        outgoing: Box<Outgoing>,
+        placed: bool,
+        ringing: bool,
+        deadline: Duration,
+    },
+    /// 200 was sent (or received) at that time.
     Answered { at: Duration, acknowledged: bool },
     /// The end is decided; media is being closed.
     Ending {
@@ -145,10 +122,12 @@ enum Task {
     Gathering(GatherRun),
     /// Somebody to answer.
     Dialing(BridgeRun),
+    /// Somebody whom the far side calls itself.
+    Referring(BridgeRun),
     /// Our own 200, because the far side answered.
     Joining(BridgeRun),
-    /// The end of a bridge.
-    Joined,
+    /// The end of a bridge; an agent that waits for it.
+    Joined(Option<Hand>),
     /// The caller to hang up.
     Sounding,
     /// The end of a tone.
@@ -174,6 +153,7 @@ pub struct Call {
     phase: Phase,
     task: Task,
     walk: Option<Walk>,
+    fallback: bool,
     started: Started,
     seat: Seat,
     record: Option<RecordSpec>,
@@ -199,6 +179,7 @@ impl Call {
             phase: Phase::New,
             task: Task::Ready,
             walk: None,
+            fallback: false,
             started: Started::Written,
             seat: Seat::Empty,
             record: None,
@@ -222,7 +203,9 @@ impl Call {
     /// The public state.
     pub fn state(&self) -> CallState {
         match self.phase {
-            Phase::New | Phase::Routing { .. } | Phase::Early { .. } => CallState::Ringing,
+            Phase::New | Phase::Routing { .. } | Phase::Early { .. } | Phase::Calling { .. } => {
+                CallState::Ringing
+            }
             Phase::Answered { .. } if self.is_held() => CallState::OnHold,
             Phase::Answered { .. } => CallState::InProgress,
             Phase::Ending { .. } | Phase::Over => CallState::Ended,
@@ -240,6 +223,7 @@ impl Call {
             Phase::New => self.in_new(now, input),
             Phase::Routing { .. } => self.in_routing(now, input),
             Phase::Early { .. } => self.in_early(now, input),
+            Phase::Calling { .. } => self.in_calling(now, input),
             Phase::Answered { .. } => self.in_answered(now, input),
             Phase::Ending { .. } => self.in_ending(&input),
             Phase::Over => {}
@@ -249,6 +233,7 @@ impl Call {
     fn in_new(&mut self, now: Duration, input: Input) {
         match input {
             Input::Incoming(incoming) => self.begin(now, *incoming),
+            Input::Placing(Placing::Begin(outgoing)) => self.place(now, *outgoing),
             Input::Kill(cause) => {
                 self.started_at = now;
                 self.kill(now, cause);
@@ -275,6 +260,8 @@ impl Call {
             | Input::DialRinging { .. }
             | Input::DialAnswered { .. }
             | Input::DialFailed { .. }
+            | Input::Placing(_)
+            | Input::Handover(_)
             | Input::BridgeEnded => {}
         }
     }
@@ -304,6 +291,8 @@ impl Call {
             | Input::DialRinging { .. }
             | Input::DialAnswered { .. }
             | Input::DialFailed { .. }
+            | Input::Placing(_)
+            | Input::Handover(_)
             | Input::BridgeEnded => {}
         }
     }
@@ -337,6 +326,8 @@ impl Call {
             | Input::AckTimeout
             | Input::MediaTimeout
             | Input::MediaClosed
+            | Input::Placing(_)
+            | Input::Handover(_)
             | Input::AgentEnded(_) => {}
             Input::BridgeEnded => self.bridge_ended(now),
         }
@@ -364,12 +355,14 @@ impl Call {
             Input::DialAnswered { attempt, target } => self.dial_answered(now, attempt, target),
             Input::DialFailed { attempt, failure } => self.dial_failed(now, attempt, failure),
             Input::BridgeEnded => self.bridge_ended(now),
+            Input::Handover(news) => self.handover(now, news),
             // RFC 3261 §9.2: a CANCEL after the final response has no effect.
             Input::Cancelled => {}
             Input::Incoming(_)
             | Input::Resolved(_)
             | Input::Journaled
             | Input::JournalRefused
+            | Input::Placing(_)
             | Input::MediaClosed => {}
         }
     }
@@ -399,6 +392,8 @@ impl Call {
             | Input::DialRinging { .. }
             | Input::DialAnswered { .. }
             | Input::DialFailed { .. }
+            | Input::Placing(_)
+            | Input::Handover(_)
             | Input::BridgeEnded
             | Input::Kill(_) => {}
         }
@@ -410,7 +405,7 @@ impl Call {
         let phase = match &self.phase {
             Phase::New | Phase::Over => return None,
             Phase::Ending { deadline, .. } => return Some(*deadline),
-            Phase::Routing { deadline } => Some(*deadline),
+            Phase::Routing { deadline } | Phase::Calling { deadline, .. } => Some(*deadline),
             Phase::Early { .. } => Some(self.started_at.saturating_add(limits.ringing)),
             Phase::Answered { at, .. } => Some(at.saturating_add(limits.duration)),
         };
@@ -433,14 +428,14 @@ impl Call {
             Task::AwaitingAck { until } | Task::Tone { until } | Task::Sleeping { until } => {
                 Some(*until)
             }
-            Task::Dialing(run) => Some(run.deadline()),
+            Task::Dialing(run) | Task::Referring(run) => Some(run.deadline()),
             Task::Ready
             | Task::Answering
             | Task::Agent
             | Task::Playing { .. }
             | Task::Gathering(_)
             | Task::Joining(_)
-            | Task::Joined
+            | Task::Joined(_)
             | Task::Sounding => None,
         }
     }
@@ -461,10 +456,14 @@ impl Call {
             {
                 return self.rang_too_long(now);
             }
+            Phase::Calling { deadline, .. } if due(deadline) => return self.rang_too_long(now),
             Phase::Answered { at, .. } if due(at.saturating_add(self.config.limits.duration)) => {
                 return self.too_long(now);
             }
-            Phase::Routing { .. } | Phase::Early { .. } | Phase::Answered { .. } => {}
+            Phase::Routing { .. }
+            | Phase::Early { .. }
+            | Phase::Calling { .. }
+            | Phase::Answered { .. } => {}
         }
         if matches!(self.started, Started::Unwritten { deadline } if due(deadline)) {
             return self.journal_refused(now);
@@ -490,6 +489,7 @@ impl Call {
             }
             Task::AwaitingAck { .. } | Task::Sleeping { .. } => self.run(now),
             Task::Dialing(run) => self.dial_timed_out(now, run),
+            Task::Referring(run) => self.refer_timed_out(now, run),
             // These have no deadline; named so that a new task must choose.
             task @ (Task::Ready
             | Task::Answering
@@ -497,7 +497,7 @@ impl Call {
             | Task::Playing { .. }
             | Task::Gathering(_)
             | Task::Joining(_)
-            | Task::Joined
+            | Task::Joined(_)
             | Task::Sounding) => self.task = task,
         }
     }

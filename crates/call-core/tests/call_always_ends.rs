@@ -117,7 +117,9 @@ fn input() -> impl Strategy<Value = Input> {
     let failure = prop_oneof![
         Just(DialFailure::Busy),
         Just(DialFailure::NoAnswer),
-        Just(DialFailure::Failed)
+        Just(DialFailure::Failed),
+        Just(DialFailure::Full),
+        Just(DialFailure::Forbidden)
     ];
     prop_oneof![
         incoming(),

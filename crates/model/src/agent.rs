@@ -3,7 +3,7 @@
 use serde::{Deserialize, Serialize};
 use utoipa::ToSchema;
 
-use crate::{AgentId, TenantId};
+use crate::{AgentId, TenantId, command::TransferDestination};
 
 /// Which agent, in which version, took a call.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize, ToSchema)]
@@ -72,6 +72,9 @@ pub struct AgentConfig {
     /// Tools it may call, by name (`book_table`, `find_booking`, `end_call`).
     #[serde(default)]
     pub tools: Vec<String>,
+    /// Whom it may hand callers to, with the tool `transfer`.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub transfers: Vec<TransferDestination>,
     /// Longest call in seconds, 10 to 14,400.
     #[serde(default = "default_max_duration_s")]
     pub max_duration_s: u32,

@@ -65,6 +65,10 @@ pub enum EndReason {
     NodeDrained,
     /// A fault of ours; the log has it.
     InternalError,
+    /// No switch took the order to call before it expired; nothing was dialled.
+    NotPlaced,
+    /// The caller was handed to somebody else, who has the call now (REFER).
+    Transferred,
 }
 
 impl EndReason {
@@ -99,6 +103,8 @@ impl EndReason {
         Self::NodeLost,
         Self::NodeDrained,
         Self::InternalError,
+        Self::NotPlaced,
+        Self::Transferred,
     ];
 
     /// The wire name, as in JSON (`caller_hangup`).
@@ -133,6 +139,8 @@ impl EndReason {
             Self::NodeLost => "node_lost",
             Self::NodeDrained => "node_drained",
             Self::InternalError => "internal_error",
+            Self::NotPlaced => "not_placed",
+            Self::Transferred => "transferred",
         }
     }
 

@@ -4,7 +4,7 @@ use serde::{Deserialize, Serialize};
 use utoipa::ToSchema;
 
 use crate::{
-    AgentRef, CallId, EndReason, NodeId, TenantId,
+    AgentRef, CallId, CommandId, EndReason, NodeId, TenantId,
     transcript::{Segment, TurnTimings},
 };
 
@@ -276,6 +276,47 @@ pub enum FactKind {
         /// The target as the dialplan names it.
         target: String,
     },
+    /// An order of the office, written before it is carried out.
+    Commanded {
+        /// Which.
+        command: CommandId,
+        /// `dial`, `hangup`, `transfer`, `dtmf`, `say`, `message`.
+        action: String,
+    },
+    /// The caller is to be handed to somebody.
+    TransferStarted {
+        /// The destination's name, or what the operator named.
+        to: String,
+        /// `refer` or `bridge`.
+        mode: String,
+    },
+    /// What came of calling one target of a transfer or bridge.
+    TransferAttempt {
+        /// Which.
+        target: String,
+        /// `ringing`, `answered`, or the end reason.
+        outcome: String,
+        /// The final SIP status, where there was one.
+        sip_code: Option<u16>,
+    },
+    /// Somebody has the caller.
+    Transferred {
+        /// Who answered; the REFER's target for a blind transfer.
+        target: String,
+        /// `refer` or `bridge`.
+        mode: String,
+    },
+    /// Nobody took the caller.
+    TransferFailed {
+        /// The destination's name, or what the operator named.
+        to: String,
+        /// Why: an end reason.
+        reason: EndReason,
+        /// What was done then: `resume` or `end`.
+        then: String,
+    },
+    /// The bridge is over and the agent has the caller again.
+    AgentResumed,
     /// A line from the dialplan's `log`.
     Logged {
         /// The line.
@@ -411,6 +452,12 @@ impl FactKind {
             Self::Held => "held",
             Self::Resumed => "resumed",
             Self::Bridged { .. } => "bridged",
+            Self::Commanded { .. } => "commanded",
+            Self::TransferStarted { .. } => "transfer_started",
+            Self::TransferAttempt { .. } => "transfer_attempt",
+            Self::Transferred { .. } => "transferred",
+            Self::TransferFailed { .. } => "transfer_failed",
+            Self::AgentResumed => "agent_resumed",
             Self::Logged { .. } => "logged",
             Self::Ladder(_) => "ladder",
             Self::Ended(_) => "ended",

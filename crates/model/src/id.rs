@@ -83,6 +83,7 @@ id!(
 id!(KeyId, "key", "An API key (never its secret).");
 id!(BookingId, "bkg", "A booking.");
 id!(TrunkId, "trk", "A trunk of a tenant.");
+id!(CommandId, "cmd", "An order of the office to a switch.");
 id!(RecordingId, "rec", "A recording of a conversation.");
 id!(
     DomainId,

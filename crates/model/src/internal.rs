@@ -9,6 +9,8 @@
 //! | `POST /internal/v1/registrations` | [`RegistrationReport`] → 204 |
 //! | `GET /internal/v1/registrations?aor=A` | → [`Registrations`] |
 //! | `POST /internal/v1/heartbeat` | [`Heartbeat`] → 204 |
+//! | `GET /internal/v1/commands?node=ID&boot=N&wait_ms=N` | → [`crate::command::Orders`], at once when there are some |
+//! | `POST /internal/v1/commands` | `[`[`crate::command::CommandReport`]`]` → 204 |
 //!
 //! All of it wants `Authorization: Bearer <node key>`.
 

@@ -7,6 +7,7 @@
 pub mod agent;
 pub mod booking;
 pub mod cause;
+pub mod command;
 pub mod end_reason;
 pub mod fact;
 pub mod id;
@@ -20,7 +21,7 @@ pub use cause::FailureClass;
 pub use end_reason::EndReason;
 pub use fact::{Fact, FactKind};
 pub use id::{
-    AgentId, BookingId, CallId, DomainId, ExtensionId, KeyId, NodeId, NumberId, RecordingId,
-    TenantId, TrunkId,
+    AgentId, BookingId, CallId, CommandId, DomainId, ExtensionId, KeyId, NodeId, NumberId,
+    RecordingId, TenantId, TrunkId,
 };
 pub use snapshot::Snapshot;

@@ -132,6 +132,7 @@ impl Dialogue for Chatter {
             DialogueInput::Begin(_)
             | DialogueInput::UserSeemsDone { .. }
             | DialogueInput::Idle { .. }
+            | DialogueInput::Hint { .. }
             | DialogueInput::Heard { .. }
             | DialogueInput::Mind(_, MindEvent::ToolCall { .. } | MindEvent::Failed { .. }) => {}
         }

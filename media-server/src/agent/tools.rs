@@ -14,13 +14,18 @@ pub(super) fn run(me: &ActorRef<Msg>, args: &Args, request: ToolRequest) {
     tokio::spawn(async move {
         let begun = Instant::now();
         let outcome = one(&args, &request).await;
+        let leaves = leaving(&request, &outcome);
         (args.wishes)(Wish::Tool {
             name: request.name.clone(),
             key: key_of(&args, &request),
             outcome: outcome.clone(),
             took: begun.elapsed(),
         });
-        let _ = me.cast(Msg::ToolDone(request.id, outcome));
+        match leaves {
+            // The agent waits for it until it leaves: what it would say now nobody is meant to hear.
+            Some(destination) => (args.wishes)(Wish::Transfer { destination }),
+            None => drop(me.cast(Msg::ToolDone(request.id, outcome))),
+        }
     });
 }
 
@@ -35,6 +40,7 @@ async fn one(args: &Args, request: &ToolRequest) -> ToolOutcome {
     }
     match request.name.as_str() {
         "book_table" => book(args, request).await,
+        "transfer" => transfer(args, request),
         other => failed(format!("there is no tool '{other}'")),
     }
 }
@@ -48,6 +54,30 @@ async fn book(args: &Args, request: &ToolRequest) -> ToolOutcome {
         Ok(outcome) => answer(&outcome),
         Err(error) => failed(error.to_string()),
     }
+}
+
+/// Only names that the agent was given; the number behind one is never the model's.
+fn transfer(args: &Args, request: &ToolRequest) -> ToolOutcome {
+    let wanted = request.arguments.get("destination").and_then(Value::as_str);
+    let mut known = args.published.config.transfers.iter();
+    match known.find(|destination| Some(destination.name.as_str()) == wanted) {
+        Some(destination) => ToolOutcome::Ok(serde_json::json!({
+            "outcome": "transferring",
+            "destination": destination.name,
+        })),
+        None => failed("there is no destination of that name"),
+    }
+}
+
+/// The destination of a transfer that begins.
+fn leaving(request: &ToolRequest, outcome: &ToolOutcome) -> Option<String> {
+    let ToolOutcome::Ok(value) = outcome else {
+        return None;
+    };
+    let destination = value.get("destination").and_then(Value::as_str);
+    destination
+        .filter(|_| request.name == "transfer")
+        .map(str::to_owned)
 }
 
 fn answer(outcome: &BookingOutcome) -> ToolOutcome {

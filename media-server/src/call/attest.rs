@@ -33,7 +33,9 @@ pub(super) fn look(state: &State) {
     let Some(line) = &state.args.arrived.trunk else {
         return;
     };
-    let request = &state.args.invite.request;
+    let Some(request) = state.args.facing.invite().map(|invite| &invite.request) else {
+        return;
+    };
     let passports = shaken::passports(request.headers());
     let parties = parties(request, line);
     let (me, services) = (state.me.clone(), state.services().clone());

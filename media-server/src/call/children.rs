@@ -3,14 +3,14 @@
 use std::sync::Arc;
 
 use call_core::{
-    call::{Input, LineNews, Unusable},
+    call::{HandoverNews, Input, LineNews, Unusable},
     digits::{DigitEvent, Via},
 };
 use model::FactKind;
 use ractor::{Actor, ActorId, ActorProcessingErr, ActorRef};
-use sip_core::dialog::{DialogEvent, DialogInput, EndCause, Ended, EndedBy};
+use sip_core::dialog::{DialogEvent, DialogId, DialogInput, EndCause, Ended, EndedBy};
 
-use super::{Msg, State, begin, dial, floor, media, refused_by_dialog, speech};
+use super::{Msg, State, begin, dial, floor, media, placing, refused_by_dialog, speech};
 use crate::dialog::{self, DialogActor, Origin};
 
 /// A dialog that broke so often is not rebuilt again.
@@ -21,18 +21,22 @@ const DIALOG_RESTARTS: u8 = 3;
 pub(super) struct Children {
     dialog: Option<ActorRef<dialog::Msg>>,
     dialog_args: Option<dialog::Args>,
+    dialog_id: Option<DialogId>,
     dialog_restarts: u8,
     dialog_over: bool,
 }
 
 /// Spawns the dialog that answers the INVITE.
 pub(super) async fn answer_invite(state: &mut State) -> Result<(), ActorProcessingErr> {
+    let Some(invite) = state.args.facing.invite() else {
+        return Ok(());
+    };
     let me = state.me.clone();
     let events: dialog::Events = Arc::new(move |event| drop(me.cast(Msg::Dialog(event))));
     let services = state.services();
     let args = dialog::Args {
-        origin: Origin::Invited(Box::new(state.args.invite.clone())),
-        config: state.args.profile.dialog_config(&state.args.invite.flow),
+        origin: Origin::Invited(Box::new(invite.clone())),
+        config: state.args.profile.dialog_config(&invite.flow),
         tokens: services.fork_tokens(),
         profile: state.args.profile.name.clone(),
         wire: state.args.wire.clone(),
@@ -46,6 +50,14 @@ pub(super) async fn answer_invite(state: &mut State) -> Result<(), ActorProcessi
         undelivered: None,
         hops: None,
     };
+    own_dialog(state, args).await
+}
+
+/// Spawns the dialog of our own leg.
+pub(super) async fn own_dialog(
+    state: &mut State,
+    args: dialog::Args,
+) -> Result<(), ActorProcessingErr> {
     spawn_dialog(state, args).await
 }
 
@@ -53,7 +65,9 @@ async fn spawn_dialog(state: &mut State, args: dialog::Args) -> Result<(), Actor
     state.children.dialog_args = Some(args.clone());
     let spawned = Actor::spawn_linked(None, DialogActor, args, state.me.get_cell()).await;
     let (dialog, _) = spawned?;
+    state.children.dialog_id = state.services().book.id_of(&dialog);
     state.children.dialog = Some(dialog);
+    state.children.dialog_over = false;
     Ok(())
 }
 
@@ -74,6 +88,9 @@ pub(super) async fn dialog_event(
     state: &mut State,
     event: DialogEvent,
 ) -> Result<(), ActorProcessingErr> {
+    if placing::event(state, &event) {
+        return Ok(());
+    }
     match event {
         DialogEvent::Invited { .. } => begin(state),
         DialogEvent::Media(agreed) => media::agreed(state, &agreed).await?,
@@ -85,12 +102,18 @@ pub(super) async fn dialog_event(
             state.children.dialog = None;
             state.children.dialog_over = true;
         }
+        DialogEvent::ReferAnswered { status } => {
+            let news = HandoverNews::ReferAnswered { status };
+            state.inbox.push_back(Input::Handover(news));
+        }
+        DialogEvent::ReferProgress { status, last } => {
+            let news = HandoverNews::ReferProgress { status, last };
+            state.inbox.push_back(Input::Handover(news));
+        }
         DialogEvent::Referred(_) => {
             dialog_input(state, DialogInput::AnswerRefer { status: 603 });
         }
         DialogEvent::Answered
-        | DialogEvent::ReferAnswered { .. }
-        | DialogEvent::ReferProgress { .. }
         | DialogEvent::Ringing { .. }
         | DialogEvent::EarlyMedia(_)
         | DialogEvent::InfoDone { .. }
@@ -180,8 +203,8 @@ pub(super) async fn failed(
 /// Builds the successor from the last seed: the call goes on, the wire gets what it is owed.
 async fn dialog_failed(state: &mut State, why: &str) -> Result<(), ActorProcessingErr> {
     restarted(state, "dialog");
-    let id = &state.args.invite.dialog_id;
-    let seed = state.services().book.seed(id);
+    let id = state.children.dialog_id.as_ref();
+    let seed = id.and_then(|id| state.services().book.seed(id));
     let args = state.children.dialog_args.clone();
     state.children.dialog_restarts += 1;
     let (Some(seed), Some(mut args)) = (seed, args) else {
@@ -199,8 +222,9 @@ async fn dialog_failed(state: &mut State, why: &str) -> Result<(), ActorProcessi
 }
 
 fn lose_dialog(state: &mut State) -> Result<(), ActorProcessingErr> {
-    let id = state.args.invite.dialog_id.clone();
-    state.services().book.remove(&id);
+    if let Some(id) = state.children.dialog_id.take() {
+        state.services().book.remove(&id);
+    }
     state.children.dialog = None;
     state.children.dialog_over = true;
     state.inbox.push_back(Input::TransportLost);
@@ -215,7 +239,8 @@ pub(super) fn restarted(state: &State, actor: &str) {
 
 /// The record is filed and no dialog has anything left to say: the Call may go.
 pub(super) fn leave_when_done(state: &State) {
-    if state.over && state.children.dialog_over && dial::is_quiet(state) {
+    let own_is_over = state.children.dialog.is_none() || state.children.dialog_over;
+    if state.over && own_is_over && dial::is_quiet(state) {
         state.me.stop(None);
     }
 }

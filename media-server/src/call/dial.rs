@@ -3,28 +3,39 @@
 //! All targets of an attempt ring together; the first to answer wins, the others are cancelled and
 //! a 200 that crosses the CANCEL gets its ACK and BYE from the dialog machine.
 
-use std::{collections::HashMap, sync::Arc, time::Duration};
+mod seek;
 
-use call_core::call::{DialFailure, Input};
-use media_core::leg::{LegConfig, Mode};
-use model::FactKind;
-use ractor::{Actor, ActorId, ActorProcessingErr, ActorRef};
-use sip_core::{
-    dialog::{DialogConfig, DialogEvent, DialogInput, EndCause, Ended, OutboundCall},
-    flow::Flow,
-    locate::Wanted,
-    offer_answer::{AgreedMedia, MediaAddress},
-    value::{NameAddr, Reason, Uri},
+use std::{
+    collections::{HashMap, VecDeque},
+    sync::Arc,
+    time::Duration,
 };
 
-use super::{Msg, State, media};
+use call_core::{
+    call::{DialFailure, HandoverNews, Input},
+    dialing::By,
+    dialplan::action::Callee,
+};
+use media_core::leg::{LegConfig, Mode};
+use model::{EndReason, FactKind};
+use ractor::{Actor, ActorId, ActorProcessingErr, ActorRef};
+use sip_core::{
+    dialog::{DialogEvent, DialogInput, Ended, ReferOrder},
+    offer_answer::{AgreedMedia, MediaAddress},
+    value::Reason,
+};
+use tokio::task::JoinHandle;
+
+pub use seek::Found;
+pub(super) use seek::found;
+
+use super::{Msg, State, asking, children, media, placing};
 use crate::{
     dialog::{self, DialogActor, Origin},
     leg::{self, Hands, Leg, Report},
     media::{LegControl, LegSeat, SeatOptions, WireSeed},
-    next_hop::{Hop, Hops},
-    profile::Profile,
-    wire::Wire,
+    targets::{self, Asker, Place, Way},
+    trunk_book::Turn,
 };
 
 /// Targets one attempt may ring at once.
@@ -34,10 +45,14 @@ const MAX_TARGETS: usize = 16;
 #[derive(Default)]
 pub(super) struct Dialling {
     attempt: u32,
-    from: String,
+    asker: Option<Asker>,
     ring_for: Duration,
+    /// Whoever is found now is not called any more.
+    given_up: bool,
     parties: HashMap<usize, Party>,
     winner: Option<usize>,
+    /// The call knows of the winner.
+    told: bool,
     failure: Option<DialFailure>,
     open_dialogs: usize,
     joined: bool,
@@ -49,109 +64,97 @@ struct Party {
     seat: Option<LegSeat>,
     hands: Option<Hands>,
     leg: Option<ActorRef<leg::Msg>>,
+    rang: bool,
     over: bool,
+    /// Where else he is, when the place that is called is out of order.
+    ways: VecDeque<Way>,
+    /// Our place among the calls of the trunk.
+    turn: Option<Turn>,
+    longest: Duration,
+    /// Ends what lasts longer.
+    alarm: Option<Alarm>,
 }
 
-/// Where a target is.
-pub struct Routed {
-    attempt: u32,
-    target: usize,
-    place: Result<Box<(Uri, Hop, Hops)>, String>,
+impl Party {
+    fn of(name: String) -> Self {
+        Self {
+            name,
+            dialog: None,
+            seat: None,
+            hands: None,
+            leg: None,
+            rang: false,
+            over: false,
+            ways: VecDeque::new(),
+            turn: None,
+            longest: Duration::MAX,
+            alarm: None,
+        }
+    }
+}
+
+/// A task that ends with its owner.
+struct Alarm(JoinHandle<()>);
+
+impl Drop for Alarm {
+    fn drop(&mut self) {
+        self.0.abort();
+    }
 }
 
 /// Begins to call all targets of one attempt.
 pub(super) fn begin(
     state: &mut State,
     attempt: u32,
-    targets: Vec<String>,
+    (targets, by): (Vec<Callee>, By),
     ring_for: Duration,
-    from: String,
+    from: &str,
 ) {
+    let asker = asking::asker(state, by, from);
+    state.dialling.parties.clear();
     let dialling = &mut state.dialling;
     dialling.attempt = attempt;
-    dialling.from = from;
     dialling.ring_for = ring_for;
     dialling.winner = None;
+    dialling.told = false;
     dialling.failure = None;
-    dialling.parties.clear();
-    for (target, name) in targets.into_iter().take(MAX_TARGETS).enumerate() {
-        let party = Party {
-            name: name.clone(),
-            dialog: None,
-            seat: None,
-            hands: None,
-            leg: None,
-            over: false,
-        };
+    dialling.given_up = false;
+    dialling.asker = Some(asker);
+    for (target, callee) in targets.into_iter().take(MAX_TARGETS).enumerate() {
+        let party = Party::of(callee.name.clone());
         state.dialling.parties.insert(target, party);
-        route(state, attempt, target, name);
+        seek::leave(state, target, callee);
     }
 }
 
-/// Finds the places of a target and opens the way to the first, beside the call.
-fn route(state: &State, attempt: u32, target: usize, name: String) {
-    let me = state.me.clone();
-    let (profile, wire) = (state.args.profile.clone(), state.args.wire.clone());
-    tokio::spawn(async move {
-        let place = find(&profile, &wire, &name).await;
-        let _ = me.cast(Msg::Routed(Routed {
-            attempt,
-            target,
-            place,
-        }));
-    });
-}
-
-async fn find(
-    profile: &Arc<Profile>,
-    wire: &Arc<Wire>,
-    name: &str,
-) -> Result<Box<(Uri, Hop, Hops)>, String> {
-    let uri = Uri::parse(&name.to_owned().into());
-    let uri = uri.map_err(|_| format!("'{name}' is not a SIP URI"))?;
-    let wanted = Wanted::of(&uri).map_err(|error| error.to_string())?;
-    let mut hops = Hops::find(profile, wire, wanted, None).await?;
-    match hops.next().await {
-        Some(hop) => Ok(Box::new((uri, hop, hops))),
-        None => Err(hops.why().to_owned()),
+/// A place for a target was found: invite it.
+async fn called(
+    state: &mut State,
+    target: usize,
+    mut place: Place,
+) -> Result<(), ActorProcessingErr> {
+    let turn = place.turn.take();
+    if let Some(party) = state.dialling.parties.get_mut(&target) {
+        party.turn = turn;
     }
-}
-
-/// The target was found (or not): invite it.
-pub(super) async fn routed(state: &mut State, routed: Routed) -> Result<(), ActorProcessingErr> {
-    if routed.attempt != state.dialling.attempt || state.dialling.winner.is_some() {
-        return Ok(());
-    }
-    let target = routed.target;
-    let place = routed.place;
-    let media = place
-        .as_ref()
-        .ok()
-        .and_then(|place| lease(state, target, &place.1.flow));
-    match (place, media) {
-        (Ok(place), Some(media)) => {
-            let (uri, hop, hops) = *place;
-            invite(state, target, uri, (hop, hops), media).await?;
-        }
-        (Err(why), _) => {
-            tracing::info!(call_id = %state.dossier().call(), why, "a target cannot be called");
-            failed(state, target, DialFailure::Failed);
-        }
-        (Ok(_), None) => failed(state, target, DialFailure::Failed),
+    match lease(state, target, &place) {
+        Some(media) => invite(state, target, place, media).await?,
+        None => failed(state, target, DialFailure::Failed),
     }
     Ok(())
 }
 
-fn lease(state: &mut State, target: usize, flow: &Flow) -> Option<MediaAddress> {
-    let ip = state.args.profile.media_ip(flow);
-    let ports = state.args.profile.media_ports();
+fn lease(state: &mut State, target: usize, place: &Place) -> Option<MediaAddress> {
+    let profile = &place.line.profile;
+    let ip = profile.media_ip(&place.flow);
+    let ports = profile.media_ports();
     let media = &state.services().media;
     let seat = media.seat_among(&ports, Some(ip), WireSeed::random());
     let seat = seat.ok()?;
     let local = seat.local_addr();
     state.dialling.parties.get_mut(&target)?.seat = Some(seat);
     Some(MediaAddress {
-        ip: state.args.profile.announced_ip(flow),
+        ip: place.line.profile.announced_ip(&place.flow),
         port: local.port(),
     })
 }
@@ -159,28 +162,21 @@ fn lease(state: &mut State, target: usize, flow: &Flow) -> Option<MediaAddress> 
 async fn invite(
     state: &mut State,
     target: usize,
-    uri: Uri,
-    (hop, hops): (Hop, Hops),
+    place: Place,
     media: MediaAddress,
 ) -> Result<(), ActorProcessingErr> {
-    let flow = hop.flow;
-    let Some(call) = outbound(state, uri, flow, media) else {
-        failed(state, target, DialFailure::Failed);
-        return Ok(());
-    };
+    let hops_left = state.args.facing.hops_left();
+    let call = place.call(media, state.dialling.ring_for, hops_left);
     let attempt = state.dialling.attempt;
     let me = state.me.clone();
     let services = state.services();
     let args = dialog::Args {
         origin: Origin::Inviting(Box::new(call)),
-        config: DialogConfig {
-            more_targets: hop.more,
-            ..state.args.profile.dialog_config(&flow)
-        },
+        config: place.config(),
         tokens: services.fork_tokens(),
-        profile: state.args.profile.name.clone(),
-        wire: state.args.wire.clone(),
-        listener: state.args.listener.clone(),
+        profile: place.line.profile.name.clone(),
+        wire: place.line.wire.clone(),
+        listener: place.line.listener.clone(),
         book: services.book.clone(),
         dossier: state.args.dossier.clone(),
         leg: u8::try_from(target + 1).unwrap_or(u8::MAX),
@@ -194,7 +190,7 @@ async fn invite(
             });
         }),
         undelivered: None,
-        hops: Some(hops),
+        hops: place.hops,
     };
     let (dialog, _) = Actor::spawn_linked(None, DialogActor, args, state.me.get_cell()).await?;
     state.dialling.open_dialogs += 1;
@@ -202,24 +198,6 @@ async fn invite(
         party.dialog = Some(dialog);
     }
     Ok(())
-}
-
-fn outbound(state: &State, target: Uri, flow: Flow, media: MediaAddress) -> Option<OutboundCall> {
-    let host = state.args.profile.announced_ip(&flow).to_string();
-    let from = Uri::sip(Some(&state.dialling.from), &host, None).ok()?;
-    let hops = state.args.invite.request.max_forwards().unwrap_or(70);
-    Some(OutboundCall {
-        target,
-        from: NameAddr::new(None, &from).ok()?,
-        to: None,
-        flow,
-        route: Vec::new(),
-        media,
-        delayed_offer: false,
-        headers: Vec::new(),
-        ring_timeout: Some(state.dialling.ring_for),
-        max_forwards: hops.saturating_sub(1),
-    })
 }
 
 /// What a target's dialog reports.
@@ -237,7 +215,7 @@ pub(super) async fn event(
         return Ok(());
     }
     match event {
-        DialogEvent::Ringing { .. } => state.inbox.push_back(Input::DialRinging { attempt }),
+        DialogEvent::Ringing { .. } => rings(state, attempt, target),
         DialogEvent::Media(agreed) => launch(state, target, &agreed).await?,
         DialogEvent::Answered => answered(state, target),
         DialogEvent::Ended(end) => ended(state, target, &end),
@@ -293,23 +271,67 @@ async fn launch(
     let reports: leg::Reports = Arc::new(move |report| drop(me.cast(Msg::OtherLeg(report))));
     let (leg, _) = Actor::spawn_linked(None, Leg, leg::Args { hands, reports }, cell).await?;
     party.leg = Some(leg);
+    tell_answered(state);
     Ok(())
+}
+
+/// Told once for each target.
+fn rings(state: &mut State, attempt: u32, target: usize) {
+    let party = state.dialling.parties.get_mut(&target);
+    let news = party.is_some_and(|party| !std::mem::replace(&mut party.rang, true));
+    if news {
+        attempted(state, target, "ringing", Some(180));
+    }
+    state.inbox.push_back(Input::DialRinging { attempt });
 }
 
 fn answered(state: &mut State, target: usize) {
     if state.dialling.winner.is_some() {
         return hang_up(state, target);
     }
+    attempted(state, target, "answered", Some(200));
     state.dialling.winner = Some(target);
+    limit(state, target);
     let others: Vec<usize> = state.dialling.parties.keys().copied().collect();
     for other in others.into_iter().filter(|other| *other != target) {
         hang_up(state, other);
     }
-    let name = state.dialling.parties.get(&target).map(|p| p.name.clone());
-    state.inbox.push_back(Input::DialAnswered {
-        attempt: state.dialling.attempt,
-        target: name.unwrap_or_default(),
-    });
+    tell_answered(state);
+}
+
+/// Whoever answered can be joined once it is agreed what he sends; only then the call is told.
+fn tell_answered(state: &mut State) {
+    let dialling = &mut state.dialling;
+    let winner = dialling.winner.filter(|_| !dialling.told);
+    let party = winner.and_then(|winner| dialling.parties.get(&winner));
+    let Some(party) = party.filter(|party| party.hands.is_some()) else {
+        return;
+    };
+    let (attempt, target) = (dialling.attempt, party.name.clone());
+    dialling.told = true;
+    state
+        .inbox
+        .push_back(Input::DialAnswered { attempt, target });
+}
+
+/// No leg lasts longer than the rules say.
+fn limit(state: &mut State, target: usize) {
+    let (me, attempt) = (state.me.clone(), state.dialling.attempt);
+    let Some(party) = state.dialling.parties.get_mut(&target) else {
+        return;
+    };
+    let longest = party.longest;
+    party.alarm = Some(Alarm(tokio::spawn(async move {
+        tokio::time::sleep(longest).await;
+        let _ = me.cast(Msg::TooLong { attempt, target });
+    })));
+}
+
+/// A leg has lasted as long as it may.
+pub(super) fn too_long(state: &State, attempt: u32, target: usize) {
+    if attempt == state.dialling.attempt {
+        hang_up(state, target);
+    }
 }
 
 fn hang_up(state: &State, target: usize) {
@@ -325,38 +347,76 @@ fn ended(state: &mut State, target: usize, end: &Ended) {
     if state.dialling.winner == Some(target) {
         state.dialling.winner = None;
         state.dialling.joined = false;
+        if !std::mem::take(&mut state.dialling.told) {
+            let (_, _, reason) = placing::outcome(end, true);
+            return failed(state, target, failure_of(reason));
+        }
         drop_party(state, target);
         state.inbox.push_back(Input::BridgeEnded);
         return;
     }
-    failed(state, target, failure_of(&end.cause));
+    if seek::elsewhere(state, target, end) {
+        return;
+    }
+    let rang = state.dialling.parties.get(&target).is_some_and(|p| p.rang);
+    let (status, _, reason) = placing::outcome(end, rang);
+    attempted(state, target, reason.as_str(), status);
+    failed(state, target, failure_of(reason));
 }
 
-fn failure_of(cause: &EndCause) -> DialFailure {
-    match cause {
-        EndCause::Refused(486 | 600) => DialFailure::Busy,
-        EndCause::Refused(408 | 480 | 487) | EndCause::Cancelled | EndCause::NoResponse => {
+/// What the plan or the agent is told of a target that did not answer.
+fn failure_of(reason: EndReason) -> DialFailure {
+    match reason {
+        EndReason::Busy => DialFailure::Busy,
+        EndReason::NoAnswer | EndReason::Unavailable | EndReason::Cancelled => {
             DialFailure::NoAnswer
         }
-        EndCause::Refused(_)
-        | EndCause::Bye
-        | EndCause::NoAck
-        | EndCause::Unreachable
-        | EndCause::SessionExpired
-        | EndCause::NoMedia => DialFailure::Failed,
+        EndReason::Capacity => DialFailure::Full,
+        EndReason::Forbidden => DialFailure::Forbidden,
+        _ => DialFailure::Failed,
     }
+}
+
+/// What came of one target, for the record.
+fn attempted(state: &State, target: usize, outcome: &str, sip_code: Option<u16>) {
+    let party = state.dialling.parties.get(&target);
+    let name = party.map(|party| party.name.clone()).unwrap_or_default();
+    state.dossier().write(FactKind::TransferAttempt {
+        target: name,
+        outcome: outcome.to_owned(),
+        sip_code,
+    });
+}
+
+/// Asks the far side of our own leg to call somebody itself. That too is a call that the rules
+/// allow or not.
+pub(super) fn refer(state: &mut State, callee: &Callee, by: By) {
+    let asker = asking::asker(state, by, &state.parties().from.clone());
+    let address = targets::address(state.services(), &asker, &callee.name, callee.digits);
+    let status = match address {
+        Ok(Some(to)) => {
+            let order = ReferOrder {
+                to,
+                referred_by: None,
+            };
+            return children::dialog_input(state, DialogInput::Refer(Box::new(order)));
+        }
+        // Nobody else can dial it: for the machine that is a refusal like the far side's own.
+        Ok(None) => 501,
+        Err(no) => {
+            tracing::info!(call_id = %state.dossier().call(), why = no.why, "no REFER");
+            no.status
+        }
+    };
+    let refused = HandoverNews::ReferAnswered { status };
+    state.inbox.push_back(Input::Handover(refused));
 }
 
 /// One target came to nothing; when it was the last, the attempt did.
 fn failed(state: &mut State, target: usize, failure: DialFailure) {
     drop_party(state, target);
     let dialling = &mut state.dialling;
-    // Busy says more than no answer, and that more than a failure.
-    dialling.failure = match (dialling.failure, failure) {
-        (Some(DialFailure::Busy), _) | (_, DialFailure::Busy) => Some(DialFailure::Busy),
-        (Some(DialFailure::NoAnswer), _) => Some(DialFailure::NoAnswer),
-        (_, newest) => Some(newest),
-    };
+    dialling.failure = Some(failure.or(dialling.failure));
     let all_over = dialling.parties.values().all(|party| party.over);
     if let (true, None, Some(failure)) = (all_over, dialling.winner, dialling.failure) {
         let attempt = dialling.attempt;
@@ -369,6 +429,8 @@ fn failed(state: &mut State, target: usize, failure: DialFailure) {
 fn drop_party(state: &mut State, target: usize) {
     if let Some(party) = state.dialling.parties.get_mut(&target) {
         party.over = true;
+        party.alarm = None;
+        party.turn = None;
         party.hands = None;
         if let Some(leg) = party.leg.take() {
             leg.stop(None);
@@ -378,7 +440,8 @@ fn drop_party(state: &mut State, target: usize) {
 }
 
 /// Gives up the attempt.
-pub(super) fn cancel(state: &State) {
+pub(super) fn cancel(state: &mut State) {
+    state.dialling.given_up = true;
     let targets: Vec<usize> = state.dialling.parties.keys().copied().collect();
     for target in targets {
         hang_up(state, target);
@@ -391,6 +454,7 @@ pub(super) fn join(state: &mut State) {
     let party = winner.and_then(|winner| state.dialling.parties.get(&winner));
     let theirs = party.and_then(|party| party.hands.as_ref());
     let (Some(ours), Some(theirs)) = (state.media.hands(), theirs) else {
+        unjoin(state);
         return state.inbox.push_back(Input::BridgeEnded);
     };
     let mut ours = lock(ours);
@@ -399,6 +463,7 @@ pub(super) fn join(state: &mut State) {
     drop((ours, theirs));
     state.dialling.joined = joined;
     if !joined {
+        unjoin(state);
         state.inbox.push_back(Input::BridgeEnded);
     }
 }

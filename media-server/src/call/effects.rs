@@ -10,7 +10,9 @@ use sip_core::{
     value::Reason,
 };
 
-use super::{State, attest, children, dial, facts, floor, hold, media, prompts, speech};
+use super::{
+    State, attest, children, dial, facts, floor, handing, hold, media, placing, prompts, speech,
+};
 
 /// Carries out one effect. Effects that want sound wait until the leg is there.
 pub(super) async fn carry_out(state: &mut State, effect: Effect) -> Result<(), ActorProcessingErr> {
@@ -22,6 +24,7 @@ pub(super) async fn carry_out(state: &mut State, effect: Effect) -> Result<(), A
         Effect::Lookup { number } => floor::lookup(state, &number),
         Effect::Attest => attest::look(state),
         Effect::Journal(fact) => facts::journal(state, fact),
+        Effect::Place { ring_for } => placing::place(state, ring_for),
         Effect::Ring => children::dialog_input(state, DialogInput::Ring),
         Effect::EarlyMedia => media::progress(state),
         Effect::Answer => media::answer(state),
@@ -51,9 +54,13 @@ pub(super) async fn carry_out(state: &mut State, effect: Effect) -> Result<(), A
         Effect::Dial {
             attempt,
             targets,
+            by,
             ring_for,
             from,
-        } => dial::begin(state, attempt, targets, ring_for, from),
+        } => dial::begin(state, attempt, (targets, by), ring_for, &from),
+        Effect::Refer { to, by } => dial::refer(state, &to, by),
+        Effect::HoldAgent => floor::hold(state),
+        Effect::ResumeAgent { end } => handing::resume(state, end).await?,
         Effect::CancelDial { .. } => dial::cancel(state),
         Effect::Join { .. } => dial::join(state),
         Effect::Unjoin => dial::unjoin(state),

@@ -7,10 +7,10 @@ use call_core::{
 use media_core::leg::LegStats;
 use model::{
     FactKind,
-    fact::{CallerIdentity, Channel, Direction, MediaStats, Started},
+    fact::{CallerIdentity, Channel, MediaStats, Started},
 };
 
-use super::{Msg, State, floor};
+use super::{Msg, State, floor, placing};
 
 /// Writes what the call machine wants written. `started` and `answered` are filled up with what
 /// only the call knows; the end is written with the record itself.
@@ -37,6 +37,20 @@ pub(super) fn journal(state: &mut State, fact: CallFact) {
         CallFact::Held => FactKind::Held,
         CallFact::Resumed => FactKind::Resumed,
         CallFact::Bridged { target } => FactKind::Bridged { target },
+        CallFact::TransferStarted { to, mode } => FactKind::TransferStarted {
+            to,
+            mode: mode.into(),
+        },
+        CallFact::Transferred { target, mode } => FactKind::Transferred {
+            target,
+            mode: mode.into(),
+        },
+        CallFact::TransferFailed { to, reason } => FactKind::TransferFailed {
+            to,
+            reason,
+            then: "resume".into(),
+        },
+        CallFact::AgentResumed => FactKind::AgentResumed,
         CallFact::Logged { line } => FactKind::Logged { line },
         // Written where more is known: when the agent, the recorder and the end really came.
         CallFact::AgentStarted { agent } => return agent_started(state, &agent),
@@ -47,8 +61,11 @@ pub(super) fn journal(state: &mut State, fact: CallFact) {
 
 /// The first fact; no 2xx leaves before it is on the disk.
 fn begin(state: &State) {
-    let written = state.dossier().write_through(started(state));
+    let mut written = state.dossier().write_through(started(state));
     identified(state);
+    if let Some(order) = state.args.facing.order() {
+        written = state.dossier().write_through(placing::commanded(order));
+    }
     let me = state.me.clone();
     tokio::spawn(async move {
         let kept = written.await.is_ok();
@@ -72,19 +89,18 @@ fn identified(state: &State) {
 
 /// `started` as far as it is known.
 pub(super) fn started(state: &State) -> FactKind {
-    let request = &state.args.invite.request;
-    let bound = floor::bound(state);
+    let (facing, bound) = (&state.args.facing, floor::bound(state));
     FactKind::Started(Started {
         tenant: bound.map_or(state.args.arrived.tenant, |published| {
             Some(published.tenant)
         }),
-        direction: Direction::Inbound,
+        direction: facing.direction(),
         channel: Channel::Sip,
         from: state.parties().from.clone(),
         to: state.parties().to.clone(),
         profile: state.args.profile.name.to_string(),
         trunk: super::trunk(state),
-        sip_call_id: super::lossy(request.call_id()),
+        sip_call_id: facing.sip_call_id(),
         agent: bound.map(|published| published.agent.clone()),
         revision: state.snapshot.revision,
     })

@@ -19,7 +19,7 @@ use model::{
 };
 use ractor::{Actor, ActorId, ActorProcessingErr, ActorRef};
 
-use super::{Msg, State, children, ears, effects, media, speech, tags::Origin};
+use super::{Msg, State, children, ears, effects, handing, media, speech, tags::Origin};
 use crate::{
     agent::{self, Agent, Wish},
     clock,
@@ -37,6 +37,9 @@ pub(super) struct Floor {
     published: Option<Arc<PublishedAgent>>,
     agent: Option<ActorRef<agent::Msg>>,
     restarts: u8,
+    /// How often the agent left the caller to somebody else: what it still wanted then counts for
+    /// nothing.
+    absences: u8,
     /// The newest utterance any Brain of this call has begun: its successor counts on from there.
     newest: u64,
     /// The utterance that still takes words; whoever began it has to end it.
@@ -53,6 +56,21 @@ pub(super) struct Floor {
     connection: Option<Connection>,
     stub: Option<Stub>,
     duplex: Option<Duplex>,
+}
+
+impl Floor {
+    /// The floor of a call that was ordered for an agent, or of any other.
+    pub(super) fn of(order: Option<&super::Order>) -> Self {
+        Self {
+            bound: order.map(|order| order.agent.clone()),
+            ..Self::default()
+        }
+    }
+
+    /// Which of the agents of this call is the present one.
+    fn generation(&self) -> u8 {
+        self.restarts.wrapping_add(self.absences)
+    }
 }
 
 /// Which agent a number known to the office reaches, in the version that counts for this call.
@@ -117,7 +135,7 @@ async fn spawn(state: &mut State) -> Result<(), ActorProcessingErr> {
     let Some(published) = state.floor.published.clone() else {
         return Ok(());
     };
-    let (me, generation) = (state.me.clone(), state.floor.restarts);
+    let (me, generation) = (state.me.clone(), state.floor.generation());
     let services = state.services();
     let args = agent::Args {
         first: UtteranceId(state.floor.newest + 1),
@@ -138,9 +156,12 @@ async fn spawn(state: &mut State) -> Result<(), ActorProcessingErr> {
 }
 
 fn context(state: &State, published: &PublishedAgent) -> CallContext {
-    let parties = state.parties();
+    let (facing, parties) = (&state.args.facing, state.parties());
     // A number that its owner hides is for the record, not for the agent to say.
-    let from = Some(&parties.from).filter(|_| !parties.hidden);
+    let person = match facing.order() {
+        Some(order) => Some(&order.to),
+        None => Some(&parties.from).filter(|_| !parties.hidden),
+    };
     let zone = match &published.config.brain {
         model::BrainConfig::Script(script) => script.zone.as_str(),
         model::BrainConfig::Llm(_) | model::BrainConfig::Echo => "UTC",
@@ -148,8 +169,11 @@ fn context(state: &State, published: &PublishedAgent) -> CallContext {
     let unix_ms = clock::unix_ms();
     CallContext {
         call_id: state.dossier().call().to_string(),
-        caller_number: from.and_then(|from| call_core::dialplan::e164(from)),
-        called_number: parties.to.clone(),
+        caller_number: person.and_then(|person| call_core::dialplan::e164(person)),
+        called_number: match facing.order() {
+            Some(order) => order.from.clone(),
+            None => parties.to.clone(),
+        },
         unix_ms,
         utc_offset_s: utc_offset_s(zone, unix_ms),
         history: state.speech.ledger.history(),
@@ -293,6 +317,33 @@ pub(super) fn stop(state: &mut State) {
     state.floor.connection = None;
 }
 
+/// The caller is handed over: the agent is silent and hears nothing until it is resumed. It comes
+/// back as its own successor, with the conversation so far.
+pub(super) fn hold(state: &mut State) {
+    if let Some(agent) = state.floor.agent.take() {
+        agent.stop(None);
+    }
+    state.floor.absences = state.floor.absences.wrapping_add(1);
+    state.floor.ending = None;
+    if let Some(utterance) = state.floor.open.take() {
+        say(state, utterance, String::new(), true);
+    }
+    media::arm_reflex(state, false);
+}
+
+/// The agent has the caller again.
+pub(super) async fn resume(state: &mut State) -> Result<(), ActorProcessingErr> {
+    match state.floor.agent {
+        None => spawn(state).await,
+        Some(_) => Ok(()),
+    }
+}
+
+/// Whose agent it is, and what it is in this call.
+pub(super) fn published(state: &State) -> Option<&Arc<PublishedAgent>> {
+    state.floor.published.as_ref()
+}
+
 /// A digit that nobody else gathers.
 pub(super) fn digit(state: &State, digit: char) {
     let at_ms = state.media.now_ms();
@@ -302,6 +353,15 @@ pub(super) fn digit(state: &State, digit: char) {
 /// An input for the Brain, if there is one.
 pub(super) fn feed(state: &State, input: BrainInput) {
     tell_agent(state, agent::Msg::Input(input));
+}
+
+/// Something the agent shall know and the caller does not hear.
+pub(super) fn hint(state: &State, text: String) -> Result<(), String> {
+    if state.floor.agent.is_none() {
+        return Err("no agent that takes words has this call".into());
+    }
+    feed(state, BrainInput::Hint { text });
+    Ok(())
 }
 
 /// Tells the Agent actor.
@@ -337,8 +397,9 @@ pub(super) async fn agent_failed(state: &mut State, why: &str) -> Result<(), Act
 /// What the Agent wants. Of a Brain that has been replaced, only what its tools did still counts.
 pub(super) fn wish(state: &mut State, generation: u8, wish: Wish) {
     match wish {
-        Wish::Effect(_) if generation != state.floor.restarts => {}
+        Wish::Effect(_) | Wish::Transfer { .. } if generation != state.floor.generation() => {}
         Wish::Effect(effect) => brain_effect(state, effect),
+        Wish::Transfer { destination } => handing::by_name(state, &destination),
         Wish::Tool {
             name,
             key,
@@ -506,7 +567,8 @@ fn leave(state: &mut State) {
     });
 }
 
-fn voice(state: &State) -> VoiceConfig {
+/// The agent's voice, as fast as the caller wants it.
+pub(super) fn voice(state: &State) -> VoiceConfig {
     let published = state.floor.published.as_ref();
     let mut voice = published.map_or_else(VoiceConfig::default, |p| p.config.voice.clone());
     voice.rate = (voice.rate * state.floor.pace.unwrap_or(1.0)).clamp(0.5, 2.0);

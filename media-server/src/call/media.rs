@@ -21,7 +21,7 @@ use sip_core::{
     offer_answer::{AgreedMedia, AgreedSrtp, CryptoSuite, MediaAddress},
 };
 
-use super::{Msg, State, children, ears, effects, facts, hold, speech};
+use super::{Msg, State, children, ears, effects, facing, facts, hold, speech};
 use crate::{
     leg::{self, Hands, Leg, Report},
     media::{
@@ -123,9 +123,10 @@ pub(super) fn answer(state: &mut State) {
 }
 
 /// Our media address; leases the port at first use. Without one the call cannot go on.
-fn address(state: &mut State) -> Option<MediaAddress> {
+pub(super) fn address(state: &mut State) -> Option<MediaAddress> {
+    let flow = facing::flow(state)?;
     if state.media.seat.is_none() {
-        let ip = state.args.profile.media_ip(&state.args.invite.flow);
+        let ip = state.args.profile.media_ip(&flow);
         let ports = state.args.profile.media_ports();
         let media = &state.services().media;
         match media.seat_among(&ports, Some(ip), WireSeed::random()) {
@@ -138,7 +139,7 @@ fn address(state: &mut State) -> Option<MediaAddress> {
     }
     let local = state.media.seat.as_ref()?.local_addr();
     Some(MediaAddress {
-        ip: state.args.profile.announced_ip(&state.args.invite.flow),
+        ip: state.args.profile.announced_ip(&flow),
         port: local.port(),
     })
 }
@@ -376,6 +377,7 @@ pub(super) fn mode(state: &mut State, mode: &MediaMode) {
     let mode = match mode {
         MediaMode::Normal => Mode::Agent,
         MediaMode::Echo => Mode::Echo,
+        MediaMode::Ringback => Mode::Tone(Tone::ringback()),
         MediaMode::Tone { hz, level_dbm0 } => {
             Mode::Tone(Tone::sine(*hz as f32, f32::from(*level_dbm0)))
         }

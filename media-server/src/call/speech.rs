@@ -16,7 +16,7 @@ use model::{FactKind, agent::VoiceConfig, transcript::Timing};
 use providers::tts::SpeechPlan;
 
 use super::{
-    Msg, State, ears, floor, media,
+    Msg, State, ears, floor, handing, media,
     tags::{Origin, Tags},
 };
 use crate::mouth::{self, Mouth, Report};
@@ -194,7 +194,7 @@ fn voice_failed(state: &mut State, tag: Tag, why: String) {
         Some(Origin::Plan(tag)) => state
             .inbox
             .push_back(Input::PlayFailed { tag, reason: why }),
-        None => {}
+        Some(Origin::Order(_)) | None => {}
     }
 }
 
@@ -214,13 +214,14 @@ pub(super) fn playout(state: &mut State, event: &PlayoutEvent, tick: u64) {
     if ended {
         floor::utterance_over(state, tag);
         state.speech.tags.close(tag);
+        handing::utterance_over(state);
     }
     match origin {
         Some(Origin::Brain(utterance)) => {
             floor::feed(state, BrainInput::Playout(report(utterance)));
         }
         Some(Origin::Plan(tag)) if ended => state.inbox.push_back(Input::PlayFinished { tag }),
-        Some(Origin::Plan(_)) | None => {}
+        Some(Origin::Plan(_) | Origin::Order(_)) | None => {}
     }
     drain_with(state, origin.map(|origin| (tag, origin)));
 }

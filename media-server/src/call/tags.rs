@@ -11,6 +11,8 @@ use media_core::playout::Tag;
 pub(super) enum Origin {
     /// The Brain, under its own id.
     Brain(UtteranceId),
+    /// An order of the office, under a number of its own.
+    Order(u64),
     /// The dialplan (`play`, `say`), under its own tag.
     Plan(u64),
 }
@@ -48,6 +50,11 @@ impl Tags {
     /// The utterance is over.
     pub(super) fn close(&mut self, tag: Tag) {
         self.live.remove(&tag.0);
+    }
+
+    /// Whether nobody is saying anything.
+    pub(super) fn are_quiet(&self) -> bool {
+        self.live.is_empty()
     }
 
     /// The newest tag given out.

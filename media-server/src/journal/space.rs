@@ -53,6 +53,12 @@ impl Class {
             | FactKind::Resumed
             | FactKind::Bridged { .. }
             | FactKind::Ladder(_)
+            | FactKind::Commanded { .. }
+            | FactKind::TransferStarted { .. }
+            | FactKind::TransferAttempt { .. }
+            | FactKind::Transferred { .. }
+            | FactKind::TransferFailed { .. }
+            | FactKind::AgentResumed
             | FactKind::Logged { .. } => Self::Ordinary,
         }
     }

@@ -26,7 +26,7 @@ use crate::{
     next_hop::NextHop,
     office::{
         Office, OfficeConfig, OfficeTiming, Pulse, RecordingUploader, Shipper, SnapshotKeeper,
-        heartbeats,
+        follow_orders, heartbeats,
     },
     registrar::{self, Registrar},
     services::{Lines, Registry, Services},
@@ -176,10 +176,12 @@ pub async fn start(options: Options) -> Result<NodeHandle, BootError> {
     services
         .stir
         .configure(&services.settings.current().server.stir);
-    let tasks = background(&services, &data);
+    let mut tasks = background(&services, &data);
     first_snapshot(&services).await;
     services.refresh_trunks();
     let node = root(&services, recovered).await?;
+    // Last of all: from here on the office may order calls.
+    tasks.push(orders(&services, &node));
     Ok(NodeHandle {
         node,
         services,
@@ -187,6 +189,17 @@ pub async fn start(options: Options) -> Result<NodeHandle, BootError> {
         tasks,
         ears: Some(ears),
     })
+}
+
+fn orders(services: &Arc<Services>, node: &ActorRef<Msg>) -> JoinHandle<()> {
+    let carry = super::orders::carrier(services.clone(), node.clone());
+    let journal = &services.journal;
+    tokio::spawn(follow_orders(
+        services.office.clone(),
+        journal.node(),
+        journal.boot(),
+        carry,
+    ))
 }
 
 async fn root(services: &Arc<Services>, lost: Vec<LostCall>) -> Result<ActorRef<Msg>, BootError> {

@@ -56,6 +56,67 @@ impl Sipp {
         Self::spawn(dir, server, scenario, user, keys, &[])
     }
 
+    /// Waits for one call at a port of its own and plays the scenario `NAME.xml` as the far side;
+    /// where it listens.
+    pub fn serve(scenario: &str, keys: &[(&str, &str)]) -> (Self, SocketAddr) {
+        let dir = tempfile::tempdir().unwrap();
+        let port = super::rig::free_port();
+        let here = SocketAddr::from(([127, 0, 0, 1], port));
+        // SIPp takes no variable for a status.
+        let file = super::rig::root().join(format!("loadtest/scenarios/{scenario}.xml"));
+        let status = keys.iter().find(|(name, _)| *name == "status");
+        let text = read(&file).replace("[status]", status.map_or("500", |(_, value)| value));
+        let file = dir.path().join("scenario.xml");
+        std::fs::write(&file, text).unwrap();
+        let mut command = Self::command(&file, port, keys);
+        let child = command.current_dir(dir.path()).spawn().unwrap();
+        let served = Self {
+            child,
+            dir,
+            call_id: String::new(),
+            scenario: scenario.to_owned(),
+        };
+        served.listens(port);
+        (served, here)
+    }
+
+    /// Until SIPp has its socket: an INVITE that comes before is lost, and repeated only after 500 ms.
+    fn listens(&self, port: u16) {
+        let until = Instant::now() + Duration::from_secs(10);
+        while std::net::UdpSocket::bind(("127.0.0.1", port)).is_ok() {
+            assert!(Instant::now() < until, "SIPp does not start");
+            std::thread::sleep(Duration::from_millis(10));
+        }
+    }
+
+    fn command(file: &Path, port: u16, keys: &[(&str, &str)]) -> Command {
+        let (port, media) = (port.to_string(), (super::rig::free_port() & !1).to_string());
+        let mut command = Command::new("sipp");
+        command.arg("-sf").arg(file);
+        command.args([
+            "-m",
+            "1",
+            "-nostdin",
+            "-i",
+            "127.0.0.1",
+            "-p",
+            &port,
+            "-mp",
+            &media,
+        ]);
+        command.args(["-timeout", "60s", "-timeout_error"]);
+        command.args(["-trace_err", "-error_file", "errors.log"]);
+        command.args(["-trace_msg", "-message_file", "messages.log"]);
+        for (name, value) in keys {
+            command.args(["-key", name, value]);
+        }
+        command
+            .stdin(Stdio::null())
+            .stdout(Stdio::null())
+            .stderr(Stdio::null());
+        command
+    }
+
     fn spawn(
         dir: tempfile::TempDir,
         server: SocketAddr,

@@ -55,7 +55,8 @@ impl Call {
             | Task::Playing { .. }
             | Task::Gathering(_)
             | Task::Dialing(_)
-            | Task::Joined
+            | Task::Joined(_)
+            | Task::Referring(_)
             | Task::Sounding
             | Task::Tone { .. }
             | Task::Sleeping { .. } => self.run(now),

@@ -5,7 +5,9 @@ use std::time::Duration;
 use model::EndReason;
 use model::fact::{Attestation, Ended};
 
-use crate::dialplan::action::{AgentSource, RecordSpec};
+use super::bridging::HandoverEnd;
+use crate::dialing::By;
+use crate::dialplan::action::{AgentSource, Callee, RecordSpec};
 
 /// One thing to do. [`Effect::Ended`] is the last one, and comes exactly once.
 #[derive(Debug, Clone, PartialEq)]
@@ -19,6 +21,12 @@ pub enum Effect {
     Attest,
     /// Write a fact to the journal.
     Journal(CallFact),
+    /// Invite the far side of a call that we place; answer with `Input::Placing`. Only ever after
+    /// `Input::Journaled`, at most once.
+    Place {
+        /// How long it may ring.
+        ring_for: Duration,
+    },
     /// 180 Ringing.
     Ring,
     /// 183 Session Progress with our SDP; media runs.
@@ -36,7 +44,8 @@ pub enum Effect {
         /// Seconds for a Retry-After header; the sender adds jitter.
         retry_after_s: Option<u32>,
     },
-    /// BYE with a Reason header (RFC 3326). At most once, only after [`Effect::Answer`].
+    /// BYE with a Reason header (RFC 3326), or CANCEL where the far side has not answered a
+    /// [`Effect::Place`]. At most once, only after [`Effect::Answer`] or [`Effect::Place`].
     Hangup {
         /// Q.850 cause.
         q850: u8,
@@ -94,12 +103,28 @@ pub enum Effect {
     Dial {
         /// Comes back with the `Dial…` inputs.
         attempt: u32,
-        /// SIP URIs.
-        targets: Vec<String>,
+        /// Whom.
+        targets: Vec<Callee>,
+        /// Who wants it: the plan, its fallback, or an agent.
+        by: By,
         /// How long; the machine itself cancels when the time is up.
         ring_for: Duration,
         /// Caller identity to show (a user part).
         from: String,
+    },
+    /// Ask the far side to call somebody itself (RFC 3515); answer with `Input::Handover`.
+    Refer {
+        /// Whom.
+        to: Callee,
+        /// Who wants it.
+        by: By,
+    },
+    /// The agent is silent and hears nothing until it is resumed.
+    HoldAgent,
+    /// The agent has the caller again, with the conversation so far.
+    ResumeAgent {
+        /// What came of the handover.
+        end: HandoverEnd,
     },
     /// Give up a dial. A 200 that crosses it gets ACK and BYE from whoever carries this out.
     CancelDial {
@@ -145,6 +170,8 @@ pub enum MediaMode {
     Normal,
     /// Every frame back through jitter buffer and codec.
     Echo,
+    /// What a caller hears while somebody else rings (ITU-T E.180).
+    Ringback,
     /// A sine wave.
     Tone {
         /// Frequency.
@@ -207,6 +234,29 @@ pub enum CallFact {
         /// Who answered.
         target: String,
     },
+    /// `transfer_started`.
+    TransferStarted {
+        /// The destination.
+        to: String,
+        /// `refer` or `bridge`.
+        mode: &'static str,
+    },
+    /// `transferred`.
+    Transferred {
+        /// Who has the caller.
+        target: String,
+        /// `refer` or `bridge`.
+        mode: &'static str,
+    },
+    /// `transfer_failed`; the agent goes on.
+    TransferFailed {
+        /// The destination.
+        to: String,
+        /// Why.
+        reason: EndReason,
+    },
+    /// `agent_resumed`.
+    AgentResumed,
     /// `logged`.
     Logged {
         /// The line.
@@ -221,6 +271,8 @@ pub enum CallFact {
 pub enum Party {
     /// The caller.
     Caller,
+    /// Whom we called.
+    Callee,
     /// The agent.
     Agent,
     /// The dialplan.

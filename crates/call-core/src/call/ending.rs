@@ -224,25 +224,36 @@ impl Call {
         self.finish(now, close, Tell::Nobody, None);
     }
 
+    pub(super) fn end_with(&mut self, now: Duration, close: Close) {
+        self.end(now, close);
+    }
+
     fn end(&mut self, now: Duration, close: Close) {
         self.finish(now, close, Tell::Wire, None);
     }
 
     fn finish(&mut self, now: Duration, close: Close, tell: Tell, phrase: Option<String>) {
         let answered = match &self.phase {
-            Phase::New | Phase::Routing { .. } | Phase::Early { .. } => None,
+            Phase::New | Phase::Routing { .. } | Phase::Early { .. } | Phase::Calling { .. } => {
+                None
+            }
             Phase::Answered { at, .. } => Some(*at),
             Phase::Ending { .. } | Phase::Over => return,
         };
         let media_runs = answered.is_some()
             || matches!(
                 self.phase,
-                Phase::Early {
-                    sent: Provisional::Media
-                }
+                Phase::Calling { .. }
+                    | Phase::Early {
+                        sent: Provisional::Media
+                    }
             );
         self.release();
-        if tell == Tell::Wire {
+        if let (Tell::Wire, Phase::Calling { placed, .. }) = (tell, &self.phase) {
+            if *placed {
+                self.put(Effect::Hangup { q850: close.q850 });
+            }
+        } else if tell == Tell::Wire {
             self.tell(answered.is_some(), close, phrase);
         }
         if std::mem::replace(&mut self.recording, false) {
@@ -284,7 +295,7 @@ impl Call {
             Task::Dialing(run) | Task::Joining(run) => self.put(Effect::CancelDial {
                 attempt: run.attempt(),
             }),
-            Task::Joined => self.put(Effect::Unjoin),
+            Task::Joined(_) => self.put(Effect::Unjoin),
             Task::Playing { .. } => self.put(Effect::StopPlayout),
             Task::Gathering(run) if GatherRun::plays(&run) => self.put(Effect::StopPlayout),
             Task::Sounding | Task::Tone { .. } => self.put(Effect::Mode(super::MediaMode::Normal)),
@@ -292,6 +303,7 @@ impl Call {
             | Task::Answering
             | Task::AwaitingAck { .. }
             | Task::Agent
+            | Task::Referring(_)
             | Task::Gathering(_)
             | Task::Sleeping { .. } => {}
         }

@@ -113,7 +113,8 @@ impl Call {
             | Task::Playing { .. }
             | Task::Dialing(_)
             | Task::Joining(_)
-            | Task::Joined
+            | Task::Joined(_)
+            | Task::Referring(_)
             | Task::Sounding
             | Task::Tone { .. }
             | Task::Sleeping { .. } => {}
@@ -136,7 +137,8 @@ impl Call {
             | Task::Playing { .. }
             | Task::Dialing(_)
             | Task::Joining(_)
-            | Task::Joined
+            | Task::Joined(_)
+            | Task::Referring(_)
             | Task::Sounding
             | Task::Tone { .. }
             | Task::Sleeping { .. }) => {

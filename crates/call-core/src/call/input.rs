@@ -1,6 +1,8 @@
 //! What can happen to a call.
 
 use super::attesting::{Attested, Attesting};
+use super::bridging::HandoverNews;
+use super::placing::Placing;
 use crate::dialplan::Binding;
 use crate::dialplan::action::HangupCause;
 use crate::digits::DigitEvent;
@@ -101,6 +103,10 @@ pub enum Input {
     },
     /// The other leg of a bridge ended.
     BridgeEnded,
+    /// News of a handover.
+    Handover(HandoverNews),
+    /// News of a call that we place.
+    Placing(Placing),
     /// Somebody or something outside ends the call.
     Kill(KillCause),
 }
@@ -154,6 +160,24 @@ pub enum DialFailure {
     NoAnswer,
     /// Anything else.
     Failed,
+    /// Every way there is taken.
+    Full,
+    /// The rules for outbound calls do not allow it.
+    Forbidden,
+}
+
+impl DialFailure {
+    /// What is said of several: busy says more than no answer, and that more than any failure;
+    /// of failures the newest.
+    pub fn or(self, earlier: Option<DialFailure>) -> DialFailure {
+        match (earlier, self) {
+            (Some(DialFailure::Busy), _) => DialFailure::Busy,
+            (Some(DialFailure::NoAnswer), newest) if newest != DialFailure::Busy => {
+                DialFailure::NoAnswer
+            }
+            (_, newest) => newest,
+        }
+    }
 }
 
 /// Who ends a call from outside.

@@ -186,7 +186,8 @@ impl Call {
             | Task::Agent
             | Task::Dialing(_)
             | Task::Joining(_)
-            | Task::Joined
+            | Task::Joined(_)
+            | Task::Referring(_)
             | Task::Sounding
             | Task::Tone { .. }
             | Task::Sleeping { .. } => {}

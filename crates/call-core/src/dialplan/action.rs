@@ -26,6 +26,7 @@ mod sleep;
 mod stub;
 mod stub_local;
 mod tone;
+mod transfer;
 mod unset;
 
 use std::fmt;
@@ -35,7 +36,9 @@ use schemars::{JsonSchema, Schema, SchemaGenerator};
 use serde::de::DeserializeOwned;
 use serde_json::Value as Json;
 
-pub use op::{AgentSource, BridgeOp, Consent, GatherOp, HangupCause, Op, Prompt, RecordSpec};
+pub use op::{
+    AgentSource, BridgeOp, Callee, Consent, GatherOp, HangupCause, Op, Prompt, RecordSpec, Refer,
+};
 
 use super::{Refused, Template, Variables};
 
@@ -88,7 +91,7 @@ pub struct Row {
 }
 
 /// Every action.
-pub const ALL: [Row; 22] = [
+pub const ALL: [Row; 23] = [
     agent::ROW,
     answer::ROW,
     bridge::ROW,
@@ -110,12 +113,12 @@ pub const ALL: [Row; 22] = [
     stub::ROW,
     stub_local::ROW,
     tone::ROW,
+    transfer::ROW,
     unset::ROW,
 ];
 
 /// Actions that are named in the plan of the product but do not work yet.
-pub const LATER: [&str; 7] = [
-    "transfer",
+pub const LATER: [&str; 6] = [
     "park",
     "conference",
     "http_decide",

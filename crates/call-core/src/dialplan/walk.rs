@@ -109,6 +109,15 @@ impl Walk {
         }
     }
 
+    /// A walk that does these ops and ends: a call that has no route.
+    pub fn doing(plan: Arc<Dialplans>, variables: Variables, ops: Vec<Op>) -> Walk {
+        Walk {
+            next_route: None,
+            ops: ops.into(),
+            ..Walk::new(plan, "", variables, Vec::new(), None)
+        }
+    }
+
     /// The call's variables.
     pub fn variables(&self) -> &Variables {
         &self.variables

@@ -265,6 +265,7 @@ impl PipelineBrain {
             | BrainInput::ToolResult(..)
             | BrainInput::VoiceFailed { .. }
             | BrainInput::Hold(_)
+            | BrainInput::Hint { .. }
             | BrainInput::CallOver => {}
         }
     }
@@ -288,6 +289,7 @@ impl Brain for PipelineBrain {
             BrainInput::ToolResult(id, outcome) => self.on_tool_result(now, id, outcome),
             BrainInput::VoiceFailed { utterance, .. } => self.on_voice_failed(utterance),
             BrainInput::Hold(held) => self.on_hold(now, held),
+            BrainInput::Hint { text } => self.dialogue.handle(now, DialogueInput::Hint { text }),
             BrainInput::CallOver => self.on_call_over(now),
             BrainInput::CallerFrame { .. }
             | BrainInput::SpeechStarted { .. }

@@ -67,6 +67,12 @@ pub enum DialogueInput {
         /// How often in a row, from 1.
         times: u32,
     },
+    /// The business side tells the agent something. It takes no turn: say nothing about it before
+    /// the caller's next words.
+    Hint {
+        /// What.
+        text: String,
+    },
     /// A tool came back.
     ToolResult(ToolRunId, ToolOutcome),
     /// The language model ([`MindEvent::Failed`] is kept by the pipeline).

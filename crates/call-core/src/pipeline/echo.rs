@@ -50,6 +50,7 @@ impl Brain for EchoBrain {
                 self.reflect(Box::default(), true);
             }
             BrainInput::CallerFrame { .. }
+            | BrainInput::Hint { .. }
             | BrainInput::CallOver
             | BrainInput::Hold(_)
             | BrainInput::SpeechStarted { .. }

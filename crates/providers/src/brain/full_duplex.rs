@@ -144,6 +144,7 @@ impl Brain for FullDuplexFake {
             }
             // It hears and speaks for itself: recognisers, voices, models and tools are not its.
             BrainInput::Answered
+            | BrainInput::Hint { .. }
             | BrainInput::SpeechStarted { .. }
             | BrainInput::SpeechEnded { .. }
             | BrainInput::Partial { .. }

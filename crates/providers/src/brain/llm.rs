@@ -322,6 +322,7 @@ impl Dialogue for LlmDialogue {
             DialogueInput::ToolResult(id, outcome) => self.tool_back(&id, outcome),
             DialogueInput::Mind(id, event) => self.mind(id, event),
             DialogueInput::Heard { text, interrupted } => self.history.heard(&text, interrupted),
+            DialogueInput::Hint { text } => self.history.hint(&text),
             // The pipeline speaks the idle prompts; they come back as heard.
             DialogueInput::Idle { .. } => {}
         }

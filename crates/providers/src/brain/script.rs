@@ -243,6 +243,7 @@ impl Dialogue for Script {
             // what was heard changes nothing that it asks next.
             DialogueInput::UserSeemsDone { .. }
             | DialogueInput::Idle { .. }
+            | DialogueInput::Hint { .. }
             | DialogueInput::Mind(..)
             | DialogueInput::Heard { .. } => {}
         }

@@ -2,10 +2,14 @@
 //! which call is never an argument: the runner fills that in.
 
 use call_core::brain::ToolSpec;
+use model::AgentConfig;
 use serde_json::{Value, json};
 
 /// The tool that ends the call; the dialogue carries it out itself.
 pub const END_CALL: &str = "end_call";
+
+/// The tool that hands the caller to one of the agent's destinations.
+pub const TRANSFER: &str = "transfer";
 
 /// One row of the table.
 pub struct ToolRow {
@@ -50,6 +54,18 @@ pub const ALL: &[ToolRow] = &[
         },
     },
     ToolRow {
+        name: TRANSFER,
+        description: "Hands the caller to a person. Tell the caller first that you connect them.",
+        schema: || {
+            json!({
+                "type": "object",
+                "properties": { "destination": { "type": "string" } },
+                "required": ["destination"],
+                "additionalProperties": false,
+            })
+        },
+    },
+    ToolRow {
         name: END_CALL,
         description: "Ends the call once the caller has said goodbye. The farewell is spoken by the \
                       telephone system.",
@@ -67,6 +83,21 @@ pub fn specs(granted: &[String]) -> Vec<ToolSpec> {
             schema: (row.schema)(),
         })
         .collect()
+}
+
+/// The tools of an agent. Of its destinations a model sees names and descriptions, nothing else.
+pub fn specs_for(config: &AgentConfig) -> Vec<ToolSpec> {
+    let mut specs = specs(&config.tools);
+    specs.retain(|spec| spec.name != TRANSFER || !config.transfers.is_empty());
+    for spec in specs.iter_mut().filter(|spec| spec.name == TRANSFER) {
+        let names: Vec<&str> = config.transfers.iter().map(|d| d.name.as_str()).collect();
+        spec.schema["properties"]["destination"]["enum"] = json!(names);
+        for destination in &config.transfers {
+            let line = format!(" {}: {}.", destination.name, destination.description);
+            spec.description.push_str(&line);
+        }
+    }
+    specs
 }
 
 /// The granted names that no tool has: a fault of the configuration.

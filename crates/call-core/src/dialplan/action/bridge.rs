@@ -3,7 +3,7 @@
 use schemars::JsonSchema;
 use serde::Deserialize;
 
-use super::{Action, BridgeOp, Op, Outline, Refused, Row, Template, Variables};
+use super::{Action, BridgeOp, Callee, Op, Outline, Refer, Refused, Row, Template, Variables};
 use crate::dialplan::target::Target;
 use crate::length::Length;
 
@@ -29,16 +29,18 @@ struct Bridge {
     on: Outcomes,
 }
 
+/// Whom: one target, or stages in turn.
 #[derive(Debug, Deserialize, JsonSchema)]
 #[serde(untagged)]
-enum Targets {
+pub(super) enum Targets {
     One(Target),
     InTurn(Vec<Stage>),
 }
 
+/// One target, or several that ring together.
 #[derive(Debug, Deserialize, JsonSchema)]
 #[serde(untagged)]
-enum Stage {
+pub(super) enum Stage {
     One(Target),
     Together(Vec<Target>),
 }
@@ -46,21 +48,21 @@ enum Stage {
 /// Sections by outcome.
 #[derive(Debug, Default, Deserialize, JsonSchema)]
 #[serde(deny_unknown_fields)]
-struct Outcomes {
+pub(super) struct Outcomes {
     /// Everybody was busy.
-    busy: Option<String>,
+    pub(super) busy: Option<String>,
     /// Nobody answered in time.
-    no_answer: Option<String>,
+    pub(super) no_answer: Option<String>,
     /// It could not be reached or refused.
-    failed: Option<String>,
+    pub(super) failed: Option<String>,
 }
 
-const fn half_a_minute() -> Length {
+pub(super) const fn half_a_minute() -> Length {
     Length::seconds(30)
 }
 
 impl Targets {
-    fn stages(&self) -> Vec<Vec<&Target>> {
+    pub(super) fn stages(&self) -> Vec<Vec<&Target>> {
         match self {
             Targets::One(target) => vec![vec![target]],
             Targets::InTurn(stages) => stages.iter().map(Stage::targets).collect(),
@@ -79,47 +81,65 @@ impl Stage {
 
 impl Action for Bridge {
     fn outline(&self) -> Outline<'_> {
-        let on = &self.on;
-        let sections = on.busy.iter().chain(&on.no_answer).chain(&on.failed);
-        let targets = self.to.stages().concat();
-        Outline {
-            templates: targets
-                .into_iter()
-                .map(|target| &target.0)
-                .chain(&self.from)
-                .collect(),
-            sections: sections.map(String::as_str).collect(),
-            ..Outline::default()
-        }
+        outline(&self.to, self.from.as_ref(), &self.on)
     }
 
     fn fault(&self) -> Option<(&'static str, String)> {
-        let stages = self.to.stages();
-        let empty = stages.is_empty() || stages.iter().any(Vec::is_empty);
-        empty.then(|| ("to", "a stage without targets rings nobody".to_owned()))
+        empty_stage(&self.to)
     }
 
     fn ops(&self, variables: &Variables) -> Result<Vec<Op>, Refused> {
-        let expand = |stage: Vec<&Target>| {
-            stage
-                .iter()
-                .map(|target| target.0.target(variables))
-                .collect()
-        };
-        let stages: Result<Vec<Vec<String>>, Refused> =
-            self.to.stages().into_iter().map(expand).collect();
-        let from = self
-            .from
-            .as_ref()
-            .map(|from| from.target(variables))
-            .transpose()?;
+        let op = calling(&self.to, self.from.as_ref(), &self.on, variables)?;
         Ok(vec![Op::Bridge(BridgeOp {
-            stages: stages?,
             ring_for: self.ring_for.0,
-            from,
-            on_busy: self.on.busy.clone(),
-            on_no_answer: self.on.no_answer.clone(),
-            on_failed: self.on.failed.clone(),
+            ..op
         })])
     }
+}
+
+/// Whom to call, with the variables as they are now.
+pub(super) fn calling(
+    to: &Targets,
+    from: Option<&Template>,
+    on: &Outcomes,
+    variables: &Variables,
+) -> Result<BridgeOp, Refused> {
+    let expand = |stage: Vec<&Target>| {
+        stage
+            .iter()
+            .map(|target| target.callee(variables))
+            .collect()
+    };
+    let stages: Result<Vec<Vec<Callee>>, Refused> = to.stages().into_iter().map(expand).collect();
+    Ok(BridgeOp {
+        stages: stages?,
+        refer: Refer::Never,
+        ring_for: half_a_minute().0,
+        from: from.map(|from| from.target(variables)).transpose()?,
+        on_busy: on.busy.clone(),
+        on_no_answer: on.no_answer.clone(),
+        on_failed: on.failed.clone(),
+    })
+}
+
+/// What a list of targets and its outcomes refer to.
+pub(super) fn outline<'a>(
+    to: &'a Targets,
+    from: Option<&'a Template>,
+    on: &'a Outcomes,
+) -> Outline<'a> {
+    let sections = on.busy.iter().chain(&on.no_answer).chain(&on.failed);
+    let targets = to.stages().concat().into_iter().map(|target| &target.0);
+    Outline {
+        templates: targets.chain(from).collect(),
+        sections: sections.map(String::as_str).collect(),
+        ..Outline::default()
+    }
+}
+
+/// A stage that rings nobody.
+pub(super) fn empty_stage(to: &Targets) -> Option<(&'static str, String)> {
+    let stages = to.stages();
+    let empty = stages.is_empty() || stages.iter().any(Vec::is_empty);
+    empty.then(|| ("to", "a stage without targets rings nobody".to_owned()))
 }

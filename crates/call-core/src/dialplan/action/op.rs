@@ -7,6 +7,7 @@ use std::time::Duration;
 use schemars::JsonSchema;
 use serde::Deserialize;
 
+use crate::dialing::Digits;
 use crate::length::Length;
 
 /// One step of a call, variables filled in.
@@ -154,11 +155,32 @@ pub enum Consent {
     Given,
 }
 
+/// Somebody to call, variables filled in.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Callee {
+    /// `trunk/NAME/NUMBER`, `user/NAME`, a SIP URI or a number.
+    pub name: String,
+    /// Whether a variable is part of it: whoever calls may then have chosen the digits.
+    pub digits: Digits,
+}
+
+impl Callee {
+    /// Somebody whom the operator or the tenant named.
+    pub fn written(name: impl Into<String>) -> Callee {
+        Callee {
+            name: name.into(),
+            digits: Digits::Written,
+        }
+    }
+}
+
 /// Whom to call.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct BridgeOp {
-    /// SIP URIs: an inner list rings together, the outer one in turn.
-    pub stages: Vec<Vec<String>>,
+    /// An inner list rings together, the outer one in turn.
+    pub stages: Vec<Vec<Callee>>,
+    /// Whether the far side of our own leg is asked to call the target itself first.
+    pub refer: Refer,
     /// How long each stage rings.
     pub ring_for: Duration,
     /// Caller identity shown to the far side (a user part); None is the caller's own.
@@ -169,6 +191,22 @@ pub struct BridgeOp {
     pub on_no_answer: Option<String>,
     /// Anything else.
     pub on_failed: Option<String>,
+}
+
+/// Whether a caller is handed over by REFER (RFC 3515).
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq, Deserialize, JsonSchema)]
+#[serde(rename_all = "snake_case")]
+pub enum Refer {
+    /// We call the target and stay in the middle.
+    #[serde(rename = "bridge")]
+    #[default]
+    Never,
+    /// REFER; where it is refused, through us.
+    #[serde(rename = "refer_or_bridge")]
+    First,
+    /// REFER; a refusal fails the transfer.
+    #[serde(rename = "refer")]
+    Only,
 }
 
 /// Why the dialplan ends a call.
@@ -342,10 +380,19 @@ impl fmt::Display for Op {
 
 impl fmt::Display for BridgeOp {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        let stages: Vec<String> = self.stages.iter().map(|stage| stage.join(" + ")).collect();
+        let stage = |stage: &Vec<Callee>| {
+            let names: Vec<&str> = stage.iter().map(|callee| callee.name.as_str()).collect();
+            names.join(" + ")
+        };
+        let stages: Vec<String> = self.stages.iter().map(stage).collect();
         write!(
             f,
-            "bridge to {}, each for {}",
+            "{} {}, each for {}",
+            match self.refer {
+                Refer::Never => "bridge to",
+                Refer::First => "refer or bridge to",
+                Refer::Only => "refer to",
+            },
             stages.join(", then "),
             Length(self.ring_for)
         )

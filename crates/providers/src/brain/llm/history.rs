@@ -18,13 +18,14 @@ pub(super) struct History(Vec<Line>);
 enum Line {
     Caller(String),
     Agent(String),
+    Hint(String),
     Tools(Vec<Call>),
 }
 
 impl Line {
     fn chars(&self) -> usize {
         match self {
-            Self::Caller(text) | Self::Agent(text) => text.len(),
+            Self::Caller(text) | Self::Agent(text) | Self::Hint(text) => text.len(),
             Self::Tools(calls) => calls
                 .iter()
                 .map(|call| call.arguments.len() + call.result.as_ref().map_or(0, String::len))
@@ -49,6 +50,12 @@ impl History {
     /// The caller's words.
     pub(super) fn caller(&mut self, text: &str) {
         self.0.push(Line::Caller(text.to_owned()));
+        self.shorten();
+    }
+
+    /// What the business side tells us.
+    pub(super) fn hint(&mut self, text: &str) {
+        self.0.push(Line::Hint(text.to_owned()));
         self.shorten();
     }
 
@@ -89,6 +96,7 @@ fn messages(line: &Line) -> Vec<ChatMessage> {
     match line {
         Line::Caller(text) => vec![ChatMessage::User(text.clone())],
         Line::Agent(text) => vec![ChatMessage::Assistant(text.clone())],
+        Line::Hint(text) => vec![ChatMessage::System(text.clone())],
         Line::Tools(calls) => {
             let asked = calls.iter().map(|call| ChatMessage::ToolCall {
                 model_call_id: call.model_call_id.clone(),

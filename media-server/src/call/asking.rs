@@ -1,0 +1,66 @@
+//! On whose behalf a call of ours calls somebody: what the rules for outbound calls judge by.
+
+use call_core::dialing::{By, Origin};
+use model::TenantId;
+
+use super::State;
+use crate::{
+    services::Line,
+    targets::{Asker, Shown},
+};
+
+/// The context of the node's own phones, by both its names.
+const INTERNAL: [&str; 2] = ["internal", "default"];
+
+/// Who wants to call, showing `from`. Agents and orders go by the rules of their tenant, a dialplan
+/// of the files by those of the node.
+pub(super) fn asker(state: &State, by: By, from: &str) -> Asker {
+    let (args, parties) = (&state.args, state.parties());
+    let identity = args.identity.as_ref();
+    let own = from == parties.from;
+    Asker {
+        by,
+        origin: origin(state),
+        rules: rules(state, by),
+        tenant: identity
+            .map(|identity| identity.tenant)
+            .or(args.arrived.tenant),
+        domain: identity.map(|identity| identity.domain.clone()),
+        line: line(state),
+        caller: Shown {
+            user: from.to_owned(),
+            name: parties.name.clone().filter(|_| own),
+            hidden: parties.hidden && own,
+        },
+    }
+}
+
+fn rules(state: &State, by: By) -> Option<TenantId> {
+    match by {
+        By::Api | By::Agent => state.handing.tenant().or(state.args.arrived.tenant),
+        By::Dialplan | By::Refer | By::Redirect | By::Diversion | By::Fallback => None,
+    }
+}
+
+/// Whoever is not known to be one of our phones is anybody.
+fn origin(state: &State) -> Origin {
+    let args = &state.args;
+    let ours =
+        args.identity.is_some() || INTERNAL.contains(&args.profile.settings.context.as_str());
+    match (args.facing.order(), ours) {
+        (Some(_), _) => Origin::Office,
+        (None, true) => Origin::Internal,
+        (None, false) => Origin::Public,
+    }
+}
+
+/// The profile of our own leg. A call of ours may not have one yet.
+pub(super) fn line(state: &State) -> Option<Line> {
+    let args = &state.args;
+    let known = args.facing.order().is_none() || state.placing.flow().is_some();
+    known.then(|| Line {
+        profile: args.profile.clone(),
+        wire: args.wire.clone(),
+        listener: args.listener.clone(),
+    })
+}

@@ -1,0 +1,290 @@
+//! A call that we place: its INVITE, and what comes of it until the answer. Where several ways lead
+//! to the far side, the next is tried when one is out of order, never when somebody said no.
+
+use std::{collections::VecDeque, sync::Arc, time::Duration};
+
+use call_core::{
+    call::{CallState, Input, Outgoing, Placing as News},
+    dialing::{By, Digits},
+    dialplan::action::AgentSource,
+};
+use model::{EndReason, FactKind, FailureClass, command::Outcome};
+use ractor::ActorProcessingErr;
+use sip_core::{
+    dialog::{DialogEvent, EndCause, Ended},
+    flow::Flow,
+    offer_answer::MediaAddress,
+    tokens::TokenSource,
+    value::Reason,
+};
+use tokio::sync::oneshot;
+
+use super::{Msg, State, asking, children, facing::Order, media};
+use crate::{
+    dialog::{self, Origin},
+    targets::{self, Asker, NoPlace, Place, Way},
+    trunk_book::Turn,
+};
+
+/// The place to invite at, and the ways that are left behind it.
+pub type Located = Result<Box<(Place, VecDeque<Way>)>, NoPlace>;
+
+/// See the module.
+#[derive(Default)]
+pub(super) struct Placing {
+    ways: VecDeque<Way>,
+    flow: Option<Flow>,
+    /// Our place among the calls of the trunk.
+    turn: Option<Turn>,
+    ring_for: Duration,
+    tried: u8,
+    /// Somebody rang: another way would ring somebody else.
+    committed: bool,
+    answered: bool,
+    reply: Option<oneshot::Sender<Outcome>>,
+}
+
+impl Placing {
+    /// Who ordered it wants to know whether its INVITE left.
+    pub(super) fn answering(reply: Option<oneshot::Sender<Outcome>>) -> Self {
+        Self {
+            reply,
+            ..Self::default()
+        }
+    }
+
+    /// False when nobody waits for it any more: then the order was answered without us.
+    fn tell(&mut self, outcome: Outcome) -> bool {
+        match self.reply.take() {
+            Some(reply) => reply.send(outcome).is_ok(),
+            None => true,
+        }
+    }
+
+    /// Where the INVITE went.
+    pub(super) fn flow(&self) -> Option<Flow> {
+        self.flow
+    }
+}
+
+/// The order reaches the call machine.
+pub(super) fn begin(state: &mut State) {
+    let Some(order) = state.args.facing.order() else {
+        return;
+    };
+    let asker = asking::asker(state, By::Api, &order.from);
+    let leave = targets::admit(state.services(), &asker, &order.to, Digits::Written);
+    let agent = &order.agent;
+    let config = &agent.config;
+    let longest = Duration::from_secs(config.max_duration_s.into());
+    let allowed = leave.as_ref().map_or(longest, |leave| leave.max_duration);
+    let outgoing = Outgoing {
+        to: order.to.clone(),
+        from: order.from.clone(),
+        agent: AgentSource::Named(format!("{}/{}", agent.tenant_slug, agent.agent.slug)),
+        record: config.record,
+        ring_for: order.ring_for,
+        max_duration: Some(longest.min(allowed)),
+    };
+    let begin = News::Begin(Box::new(outgoing));
+    state.inbox.push_back(Input::Placing(begin));
+    if let Err(no) = leave {
+        failed(state, &no);
+    }
+}
+
+/// What goes into the journal beside `started`, before anything is done.
+pub(super) fn commanded(order: &Order) -> FactKind {
+    FactKind::Commanded {
+        command: order.command,
+        action: "dial".into(),
+    }
+}
+
+/// Finds the far side, beside the call.
+pub(super) fn place(state: &mut State, ring_for: Duration) {
+    state.placing.ring_for = ring_for;
+    let Some(order) = state.args.facing.order() else {
+        return;
+    };
+    let (me, services, to) = (state.me.clone(), state.services().clone(), order.to.clone());
+    let asker = asking::asker(state, By::Api, &order.from);
+    tokio::spawn(async move {
+        let leave = targets::leave(&services, &asker, &to, Digits::Written).await;
+        let located = match leave {
+            // One leg is one phone: of several the most wanted, then the next.
+            Ok(leave) => targets::open_first(&services, &asker, leave.ways).await,
+            Err(no) => Err(no),
+        };
+        let _ = me.cast(Msg::Located(located.map(Box::new)));
+    });
+}
+
+/// The next way, beside the call.
+fn go_on(state: &mut State, asker: Asker) {
+    let (me, services) = (state.me.clone(), state.services().clone());
+    let ways = std::mem::take(&mut state.placing.ways);
+    tokio::spawn(async move {
+        let located = targets::open_first(&services, &asker, ways).await;
+        let _ = me.cast(Msg::Located(located.map(Box::new)));
+    });
+}
+
+/// The far side was found, or not.
+pub(super) async fn located(state: &mut State, located: Located) -> Result<(), ActorProcessingErr> {
+    match located {
+        Ok(located) => {
+            let (place, ways) = *located;
+            state.placing.ways = ways;
+            invite(state, place).await
+        }
+        Err(no) => {
+            failed(state, &no);
+            Ok(())
+        }
+    }
+}
+
+fn failed(state: &mut State, no: &NoPlace) {
+    tracing::info!(call_id = %state.dossier().call(), why = no.why, "a call cannot be placed");
+    let why = no.why.clone();
+    state.placing.tell(Outcome::Refused { why });
+    state.inbox.push_back(Input::Placing(News::Failed {
+        status: Some(no.status),
+        q850: None,
+        reason: no.reason,
+    }));
+}
+
+/// Invites there. Whoever ordered it knows first: an order that counts as refused is not begun.
+async fn invite(state: &mut State, mut place: Place) -> Result<(), ActorProcessingErr> {
+    if state.over || state.machine.state() == CallState::Ended {
+        return Ok(());
+    }
+    if !state.placing.tell(Outcome::Done) {
+        failed(state, &NoPlace::too_late());
+        return Ok(());
+    }
+    state.args.profile = place.line.profile.clone();
+    state.args.wire = place.line.wire.clone();
+    state.args.listener = place.line.listener.clone();
+    state.placing.flow = Some(place.flow);
+    state.placing.turn = place.turn.take();
+    let Some(media) = media::address(state) else {
+        return Ok(());
+    };
+    let Some(order) = state.args.facing.order() else {
+        return Ok(());
+    };
+    let tokens = match state.placing.tried {
+        0 => order.tokens.clone(),
+        _ => state.services().fork_tokens(),
+    };
+    state.placing.tried = state.placing.tried.saturating_add(1);
+    state.inbox.push_back(Input::Placing(News::Invited));
+    let args = dialog_args(state, place, media, tokens);
+    children::own_dialog(state, args).await
+}
+
+fn dialog_args(
+    state: &State,
+    place: Place,
+    media: MediaAddress,
+    tokens: TokenSource,
+) -> dialog::Args {
+    let (me, services) = (state.me.clone(), state.services());
+    let call = place.call(media, state.placing.ring_for, state.args.facing.hops_left());
+    dialog::Args {
+        origin: Origin::Inviting(Box::new(call)),
+        config: place.config(),
+        tokens,
+        profile: state.args.profile.name.clone(),
+        wire: state.args.wire.clone(),
+        listener: state.args.listener.clone(),
+        book: services.book.clone(),
+        dossier: state.args.dossier.clone(),
+        leg: 0,
+        clock: services.clock,
+        ladder: services.ladder(),
+        events: Arc::new(move |event| drop(me.cast(Msg::Dialog(event)))),
+        undelivered: None,
+        hops: place.hops,
+    }
+}
+
+/// What our dialog reports before the answer; true when that was all there is to it.
+pub(super) fn event(state: &mut State, event: &DialogEvent) -> bool {
+    if state.args.facing.order().is_none() || state.placing.answered {
+        return false;
+    }
+    match event {
+        DialogEvent::Ringing { .. } => {
+            state.placing.committed = true;
+            state.inbox.push_back(Input::Placing(News::Ringing));
+        }
+        DialogEvent::EarlyMedia(_) => {
+            state.placing.committed = true;
+            state.inbox.push_back(Input::Placing(News::Progress));
+        }
+        DialogEvent::Answered => {
+            state.placing.answered = true;
+            state.dossier().mark_answered();
+            state.inbox.push_back(Input::Placing(News::Answered));
+        }
+        DialogEvent::Ended(ended) => return not_answered(state, ended),
+        _ => return false,
+    }
+    true
+}
+
+/// Carriers mean "not here" by these, not "no" (RFC 3263 §4.3 and RFC 3261 §21.5).
+pub(super) fn is_out_of_order(cause: &EndCause) -> bool {
+    matches!(
+        cause,
+        EndCause::NoResponse | EndCause::Unreachable | EndCause::Refused(408 | 500..=599)
+    )
+}
+
+fn not_answered(state: &mut State, ended: &Ended) -> bool {
+    let elsewhere = !state.placing.committed && !state.placing.ways.is_empty();
+    state.placing.turn = None;
+    if let (true, true, Some(order)) = (
+        elsewhere,
+        is_out_of_order(&ended.cause),
+        state.args.facing.order(),
+    ) {
+        let asker = asking::asker(state, By::Api, &order.from);
+        go_on(state, asker);
+        return true;
+    }
+    let (status, q850, reason) = outcome(ended, state.placing.committed);
+    state.inbox.push_back(Input::Placing(News::Failed {
+        status,
+        q850,
+        reason,
+    }));
+    true
+}
+
+/// What the record says of an INVITE that came to nothing.
+pub(super) fn outcome(ended: &Ended, rang: bool) -> (Option<u16>, Option<u8>, EndReason) {
+    let given = ended.reason.as_ref().and_then(q850);
+    match &ended.cause {
+        EndCause::Refused(status) => {
+            let reason = FailureClass::of(*status, given).end_reason();
+            (Some(*status), given, reason)
+        }
+        // Our own limit: it rang and nobody came.
+        EndCause::NoResponse if rang => (Some(408), Some(19), EndReason::NoAnswer),
+        EndCause::Cancelled => (Some(487), Some(16), EndReason::Cancelled),
+        EndCause::NoResponse => (None, Some(102), EndReason::TransportFailed),
+        EndCause::NoMedia => (Some(488), Some(88), EndReason::NoCommonCodec),
+        _ => (None, Some(41), EndReason::TransportFailed),
+    }
+}
+
+/// The Q.850 cause of a Reason header (RFC 3326).
+fn q850(reason: &Reason) -> Option<u8> {
+    let cause = reason.cause.and_then(|cause| u8::try_from(cause).ok());
+    cause.filter(|_| reason.protocol.eq_ignore_ascii_case("Q.850"))
+}

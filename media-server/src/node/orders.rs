@@ -1,0 +1,85 @@
+//! Orders of the office: a call to place goes to Calls, everything else to the call it concerns.
+
+use std::{sync::Arc, time::Duration};
+
+use model::command::{Command, CommandAction, DialOrder, Outcome};
+use ractor::ActorRef;
+use tokio::sync::oneshot;
+
+use super::Msg;
+use crate::{
+    call::{self, LiveOrder},
+    office::Carry,
+    services::Services,
+};
+
+/// An order that nobody answered in this time is refused: it will not be begun any more.
+const LIMIT: Duration = Duration::from_secs(20);
+
+/// Carries orders to where they are done.
+pub(super) fn carrier(services: Arc<Services>, node: ActorRef<Msg>) -> Carry {
+    Arc::new(move |command| {
+        let answer = hand_over(&services, &node, command);
+        Box::pin(async move {
+            let Ok(answer) = answer else {
+                let why = "there is no such live call on this switch".to_owned();
+                return Outcome::Refused { why };
+            };
+            let mut answer = answer;
+            let answered = match tokio::time::timeout(LIMIT, &mut answer).await {
+                Ok(answered) => answered.ok(),
+                // Closed, nobody can begin it any more; what was said just before still counts.
+                Err(_) => {
+                    answer.close();
+                    answer.try_recv().ok()
+                }
+            };
+            answered.unwrap_or_else(|| Outcome::Refused {
+                why: "the call ended before it was done".to_owned(),
+            })
+        })
+    })
+}
+
+fn hand_over(
+    services: &Arc<Services>,
+    node: &ActorRef<Msg>,
+    command: Command,
+) -> Result<oneshot::Receiver<Outcome>, ()> {
+    let (reply, answer) = oneshot::channel();
+    if let CommandAction::Dial(dial) = command.action {
+        let order = order(
+            services,
+            &command.id,
+            (command.call, command.tenant),
+            *dial,
+            reply,
+        );
+        node.cast(Msg::Place(Box::new(order))).map_err(drop)?;
+        return Ok(answer);
+    }
+    let entry = services.calls.get(command.call).ok_or(())?;
+    let order = Box::new(LiveOrder { command, reply });
+    entry.actor.cast(call::Msg::Order(order)).map_err(drop)?;
+    Ok(answer)
+}
+
+fn order(
+    services: &Services,
+    command: &model::CommandId,
+    (call, tenant): (model::CallId, model::TenantId),
+    dial: DialOrder,
+    reply: oneshot::Sender<Outcome>,
+) -> call::Order {
+    call::Order {
+        command: *command,
+        call,
+        tenant,
+        to: dial.to,
+        from: dial.from,
+        agent: Arc::new(dial.agent),
+        ring_for: Duration::from_millis(dial.ring_for_ms),
+        reply: Some(reply),
+        tokens: services.fork_tokens(),
+    }
+}
