@@ -3,7 +3,7 @@
 
 use model::{
     AgentRef, CallId, EndReason, Fact, FactKind, NodeId, TenantId,
-    fact::{Channel, Direction, Ended, MediaStats, Started},
+    fact::{Attestation, Channel, Direction, Ended, MediaStats, Started},
     transcript::TurnTimings,
 };
 use serde::{Deserialize, Serialize};
@@ -86,6 +86,8 @@ pub struct CallRecord {
     pub end_event_ms: Option<i64>,
     /// Counters.
     pub metrics: CallMetrics,
+    /// What became of the proof of who calls.
+    pub attestation: Option<Attestation>,
     /// The recording on the switch's disk.
     pub captured: Option<Captured>,
 }
@@ -220,6 +222,7 @@ impl CallRecord {
             last_word: false,
             end_event_ms: None,
             metrics: CallMetrics::default(),
+            attestation: None,
             captured: None,
         }
     }
@@ -243,6 +246,7 @@ impl CallRecord {
         let at = fact.at_unix_ms;
         match &fact.kind {
             FactKind::Started(started) => self.started(started, fact),
+            FactKind::Attested(attestation) => self.attestation = Some(bounded(attestation)),
             FactKind::Routed { route } => self.route = Some(short(route)),
             FactKind::Ringing | FactKind::EarlyMedia => self.ringing(at),
             FactKind::Answered { codec, setup_ms } => self.answered(codec, *setup_ms, at),
@@ -377,6 +381,14 @@ impl CallMetrics {
 /// Wire text as a column keeps it: at most 256 characters.
 fn short(text: &str) -> String {
     text.chars().take(256).collect()
+}
+
+fn bounded(attestation: &Attestation) -> Attestation {
+    Attestation {
+        origid: attestation.origid.as_deref().map(short),
+        reason: attestation.reason.as_deref().map(short),
+        ..attestation.clone()
+    }
 }
 
 #[cfg(test)]

@@ -193,10 +193,11 @@ impl Scene {
         (responses, record)
     }
 
-    /// What became of the proof, as the timeline says.
+    /// What became of the proof, as the timeline and the record say alike.
     async fn proof(&self, record: &Value) -> Value {
         let facts = self.site.office().facts(record, "attested").await;
         assert_eq!(facts.len(), 1, "{record:#}");
+        assert_eq!(record["attestation"], facts[0], "{record:#}");
         facts[0].clone()
     }
 

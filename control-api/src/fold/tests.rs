@@ -1,6 +1,6 @@
 use model::{
     AgentId,
-    fact::{Channel, Direction},
+    fact::{AttestationLevel, Channel, Direction, Verstat},
 };
 use proptest::prelude::*;
 
@@ -81,6 +81,12 @@ fn story() -> Vec<Fact> {
         }),
         FactKind::Interrupted { yield_ms: 84 },
         FactKind::Digit { digit: '5' },
+        FactKind::Attested(Attestation {
+            verstat: Verstat::Passed,
+            level: Some(AttestationLevel::A),
+            origid: Some("9".repeat(1_000)),
+            reason: None,
+        }),
         ended(EndReason::CallerHangup, 12_345),
     ];
     (0..)
@@ -106,6 +112,13 @@ fn a_call_is_told_by_its_facts() {
     let turns = &record.metrics.first_packet_ms;
     assert_eq!((turns.count, turns.max, turns.avg), (2, 401, 350.5));
     assert_eq!(record.metrics.yield_ms_max, 84);
+    let attestation = record.attestation.unwrap();
+    assert_eq!(attestation.level, Some(AttestationLevel::A));
+    assert_eq!(
+        attestation.origid.unwrap().len(),
+        256,
+        "a signer's words are bounded"
+    );
 }
 
 #[test]
@@ -131,14 +144,14 @@ fn the_owners_word_supersedes_a_provisional_end() {
     record.apply(&story[4]);
     assert_eq!(record.state(), CallState::InProgress);
     assert_eq!(record.end_reason, None);
-    record.apply(&story[8]);
+    record.apply(&story[9]);
     assert_eq!(record.end_reason, Some(EndReason::CallerHangup));
 }
 
 #[test]
 fn only_the_first_end_counts() {
     let mut record = folded(&story());
-    record.apply(&fact(9, ended(EndReason::NodeLost, 99)));
+    record.apply(&fact(10, ended(EndReason::NodeLost, 99)));
     assert_eq!(record.end_reason, Some(EndReason::CallerHangup));
     assert_eq!(record.duration_ms, Some(12_345));
 }

@@ -3,7 +3,7 @@
 use axum::{Json, extract::State};
 use model::{
     AgentId, AgentRef, CallId, EndReason, NodeId, TenantId,
-    fact::{Channel, Direction},
+    fact::{Attestation, Channel, Direction},
 };
 use serde::Serialize;
 use utoipa::ToSchema;
@@ -72,6 +72,8 @@ pub struct Call {
     pub sip: SipEnd,
     /// Counters.
     pub metrics: CallMetrics,
+    /// Whether the caller's number is proven (STIR/SHAKEN); null where the trunk does not look.
+    pub attestation: Option<Attestation>,
     /// The recording, once the switch has announced it.
     pub recording: Option<Recording>,
 }
@@ -156,6 +158,7 @@ pub(super) fn view((call, stored): (CallRecord, Option<StoredRecording>)) -> Cal
             code: call.sip_code,
             q850: call.q850,
         },
+        attestation: call.attestation,
         metrics: call.metrics,
     }
 }

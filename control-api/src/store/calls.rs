@@ -5,7 +5,7 @@ use model::{
     fact::{Channel, Direction},
     transcript::Segment,
 };
-use serde::Serialize;
+use serde::{Serialize, de::DeserializeOwned};
 use serde_json::Value as Json;
 use utoipa::ToSchema;
 
@@ -93,6 +93,7 @@ pub(super) const COLUMNS: &[&str] = &[
     "end_event_ms",
     "metrics",
     "captured",
+    "attestation",
     "created_ms",
     "updated_ms",
 ];
@@ -135,6 +136,7 @@ pub(super) fn values(call: &CallRecord, now: i64) -> Vec<Value> {
         call.end_event_ms.into(),
         json_text(&call.metrics).into(),
         call.captured.as_ref().map(json_text).into(),
+        call.attestation.as_ref().map(json_text).into(),
         now.into(),
         now.into(),
     ]
@@ -195,9 +197,18 @@ fn read_agent(row: &Row) -> Result<Option<AgentRef>, StoreError> {
     }))
 }
 
+/// A column that may hold JSON.
+fn json_of<T: DeserializeOwned>(row: &Row, column: &str) -> Result<Option<T>, StoreError> {
+    let text: Option<String> = row.get(column)?;
+    text.map(|text| serde_json::from_str(&text))
+        .transpose()
+        .map_err(|_| StoreError::corrupt(column, ""))
+}
+
 /// A row of `calls` as a record.
 pub(super) fn read(row: &Row) -> Result<CallRecord, StoreError> {
-    let captured: Option<String> = row.get("captured")?;
+    let captured = json_of(row, "captured")?;
+    let attestation = json_of(row, "attestation")?;
     Ok(CallRecord {
         id: row.parse("id")?,
         tenant: row.parse_opt("tenant_id")?,
@@ -228,10 +239,8 @@ pub(super) fn read(row: &Row) -> Result<CallRecord, StoreError> {
         last_word: row.get("final")?,
         end_event_ms: row.get("end_event_ms")?,
         metrics: row.json("metrics")?,
-        captured: captured
-            .map(|text| serde_json::from_str(&text))
-            .transpose()
-            .map_err(|_| StoreError::corrupt("captured", ""))?,
+        captured,
+        attestation,
     })
 }
 

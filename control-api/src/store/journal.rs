@@ -22,7 +22,7 @@ use crate::{
 const TRIES: u32 = 5;
 /// Facts in one insert; 8 values each.
 const FACT_CHUNK: usize = 500;
-/// Calls in one insert; 36 values each.
+/// Calls in one insert; 37 values each.
 const CALL_CHUNK: usize = 200;
 
 const FACT_COLUMNS: &[&str] = &[

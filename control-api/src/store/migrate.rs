@@ -30,6 +30,7 @@ const STEPS: &[Step] = &[
     step!(2, "0002_sip_domains"),
     step!(3, "0003_trunks"),
     step!(4, "0004_commands"),
+    step!(5, "0005_attestation"),
 ];
 
 /// "side" as a number: the advisory lock that migrating processes share.

@@ -4,6 +4,7 @@ use crate::on_both_engines;
 
 on_both_engines!(
     a_call_is_recorded_as_told,
+    what_became_of_the_proof_of_who_calls_is_in_the_record,
     a_batch_that_comes_again_doubles_nothing,
     batches_out_of_order_fold_alike,
     interleaved_batches_lose_and_double_nothing,
@@ -59,6 +60,26 @@ mod cases {
         let rest = app.read(&rest, &tenant.key).await;
         assert_eq!(rest["data"].as_array().unwrap().len(), facts.len() - 4);
         assert_eq!(rest["page"]["has_more"], false);
+    }
+
+    pub async fn what_became_of_the_proof_of_who_calls_is_in_the_record(app: TestApp) {
+        let tenant = app.tenant("harbour").await;
+        let agent = app.agent(&tenant, "receptionist").await;
+        let (switch, call) = (Switch::new(1), CallId::new(5, 5));
+        let facts = switch.call(call, &tenant, &agent);
+        app.take(switch, &facts).await;
+        let path = format!("/v1/calls/{call}");
+        let before = app.read(&path, &tenant.key).await;
+        assert_eq!(before["attestation"], Value::Null, "nobody has looked");
+        let told = json!({
+            "verstat": "TN-Validation-Failed", "level": null, "origid": null, "reason": "stale",
+        });
+        let attestation = serde_json::from_value(told.clone()).unwrap();
+        let seq = u32::try_from(facts.len()).unwrap();
+        let fact = switch.fact(call, seq, FactKind::Attested(attestation));
+        app.take(switch, &[fact]).await;
+        let after = app.read(&path, &tenant.key).await;
+        assert_eq!(after["attestation"], told);
     }
 
     pub async fn a_batch_that_comes_again_doubles_nothing(app: TestApp) {
