@@ -1,5 +1,5 @@
 //! T11 and T17 with phones that are not ours: baresip registers with its password over UDP, TCP and TLS, calls the agent over
-//! each, and both are heard.
+//! each, and both are heard. JsSIP, a browser's phone, registers over a secured WebSocket.
 
 #[path = "rig/baresip.rs"]
 mod baresip;
@@ -9,7 +9,9 @@ mod rig;
 mod talker;
 
 use std::{
+    io::{BufRead, BufReader, Lines, Write},
     net::SocketAddr,
+    process::{Child, ChildStdout, Command, Stdio},
     time::{Duration, Instant},
 };
 
@@ -28,12 +30,14 @@ const WORDS: &str = "I would like a table for four people on Friday at seven.";
 struct Door {
     site: Site,
     tls: SocketAddr,
+    wss: SocketAddr,
 }
 
 impl Door {
     fn new() -> Self {
         let site = Site::new("", None);
-        let tls = SocketAddr::from(([127, 0, 0, 1], rig::free_port()));
+        let place = |()| SocketAddr::from(([127, 0, 0, 1], rig::free_port()));
+        let (tls, wss) = (place(()), place(()));
         let (sip, first) = (site.sip, site.first_rtp);
         let key = rcgen::KeyPair::generate().unwrap();
         let own = rcgen::CertificateParams::new([DOMAIN.to_owned()]).unwrap();
@@ -41,14 +45,14 @@ impl Door {
         site.write("profiles/cert.pem", &own.pem());
         site.write("profiles/key.pem", &key.serialize_pem());
         let profile = format!(
-            "listen = [\"udp://{sip}\", \"tcp://{sip}\", \"tls://{tls}\"]\ncontext = \"internal\"\nauth = \"digest\"\n\
+            "listen = [\"udp://{sip}\", \"tcp://{sip}\", \"tls://{tls}\", \"wss://{wss}\"]\ncontext = \"internal\"\nauth = \"digest\"\n\
              codecs = [\"PCMU\", \"PCMA\"]\nrtp = {{ ports = \"{first}-{}\" }}\n\
              tls = {{ certificate = \"cert.pem\", key = \"key.pem\" }}\n\
              digest = {{ algorithms = [\"MD5\"] }}\n",
             first + 399
         );
         site.write("profiles/internal.toml", &profile);
-        Self { site, tls }
+        Self { site, tls, wss }
     }
 
     fn at(&self, transport: &str) -> SocketAddr {
@@ -211,6 +215,94 @@ async fn baresip_with_a_wrong_password_is_refused_over_each_transport() {
         assert!(refused >= 2, "{}", phone.trace);
         assert!(!phone.trace.contains("SIP/2.0 200"), "{}", phone.trace);
     }
+    assert!(node.services.registrar.listing().is_empty());
+    node.stop().await;
+}
+
+/// A browser's phone, in Node.
+struct Browser {
+    child: Child,
+    lines: Lines<BufReader<ChildStdout>>,
+}
+
+impl Browser {
+    fn packages() -> std::path::PathBuf {
+        rig::root().join("target/jssip/node_modules")
+    }
+
+    fn is_here(test: &str) -> bool {
+        let node = Command::new("node").arg("--version").output().is_ok();
+        let found = node && Self::packages().join("jssip").exists();
+        if !found {
+            println!("SKIP {test}: JsSIP is not installed (npm: jssip, jssip-node-websocket)");
+        }
+        found
+    }
+
+    fn start(door: &Door, user: &str, password: &str) -> Self {
+        let script = rig::root().join("media-server/tests/rig/jssip.js");
+        let mut child = Command::new("node")
+            .arg(script)
+            .arg(Self::packages())
+            .arg(format!("wss://{}", door.wss))
+            .arg(format!("{user}@{DOMAIN}"))
+            .arg(password)
+            .env(
+                "NODE_EXTRA_CA_CERTS",
+                door.site.dir.path().join("profiles/cert.pem"),
+            )
+            .stdin(Stdio::piped())
+            .stdout(Stdio::piped())
+            .spawn()
+            .unwrap();
+        let lines = BufReader::new(child.stdout.take().unwrap()).lines();
+        Self { child, lines }
+    }
+
+    fn tells(&mut self) -> String {
+        self.lines.next().map_or_else(String::new, Result::unwrap)
+    }
+
+    fn leave(&mut self) {
+        self.child.stdin.take().unwrap().write_all(b"\n").unwrap();
+    }
+}
+
+impl Drop for Browser {
+    fn drop(&mut self) {
+        let _ = self.child.kill();
+        let _ = self.child.wait();
+    }
+}
+
+/// T17: SIP over WSS with a phone that is not ours, which trusts our certificate and no other.
+#[tokio::test(flavor = "multi_thread")]
+async fn jssip_registers_over_a_secured_websocket_and_not_with_a_wrong_password() {
+    let test = "jssip_registers_over_a_secured_websocket_and_not_with_a_wrong_password";
+    if !Browser::is_here(test) {
+        return;
+    }
+    let door = Door::new();
+    let node = door.site.start().await;
+    extensions(&door.site, &node, &["1001"]).await;
+    let mut phone = Browser::start(&door, "1001", "secret-1001");
+    let told = [phone.tells(), phone.tells(), phone.tells()];
+    assert_eq!(told, ["connected", "registered", "options 200"]);
+    let listed = door.registered(1).await;
+    assert_eq!(listed[0]["aor"], json!(format!("1001@{DOMAIN}")));
+    let contact = listed[0]["contact"].as_str().unwrap_or_default();
+    assert!(
+        contact.contains(".invalid") && contact.contains("transport=ws"),
+        "{contact}"
+    );
+    phone.leave();
+    assert_eq!(phone.tells(), "unregistered");
+    door.registered(0).await;
+    let mut stranger = Browser::start(&door, "1001", "wrong");
+    assert_eq!(
+        [stranger.tells(), stranger.tells()],
+        ["connected", "refused 401"]
+    );
     assert!(node.services.registrar.listing().is_empty());
     node.stop().await;
 }
