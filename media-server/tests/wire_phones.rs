@@ -35,7 +35,11 @@ struct Door {
 
 impl Door {
     fn new() -> Self {
-        let site = Site::new("", None);
+        Self::with(None)
+    }
+
+    fn with(plan: Option<&str>) -> Self {
+        let site = Site::new("", plan);
         let place = |()| SocketAddr::from(([127, 0, 0, 1], rig::free_port()));
         let (tls, wss) = (place(()), place(()));
         let (sip, first) = (site.sip, site.first_rtp);
@@ -183,6 +187,104 @@ async fn baresip_registers_over_udp_tcp_and_tls_calls_the_agent_and_both_are_hea
         let call = tokio::task::spawn_blocking(move || phone.finish());
         assert_understood(&door, transport, &call.await.unwrap()).await;
     }
+    door.registered(0).await;
+    node.stop().await;
+}
+
+/// A tone that comes and goes.
+fn tone(hz: f64) -> Vec<i16> {
+    let sample = |n: usize| {
+        let wave = (n as f64 * hz / 8_000.0 * std::f64::consts::TAU).sin();
+        if n % 4_000 < 3_200 {
+            (wave * 8_000.0) as i16
+        } else {
+            0
+        }
+    };
+    (0..8_000).map(sample).collect()
+}
+
+/// How many 20 ms of it are this tone and little else (Goertzel).
+fn frames_of(hz: f64, heard: &[i16]) -> usize {
+    let is_tone = |frame: &[i16]| {
+        let power: f64 = frame.iter().map(|s| f64::from(*s).powi(2)).sum();
+        let angle = hz / 8_000.0 * std::f64::consts::TAU;
+        let parts = frame.iter().enumerate().map(|(n, s)| {
+            let (sin, cos) = (angle * n as f64).sin_cos();
+            (f64::from(*s) * cos, f64::from(*s) * sin)
+        });
+        let (re, im) = parts.fold((0.0, 0.0), |a, b| (a.0 + b.0, a.1 + b.1));
+        let share = (re * re + im * im) * 2.0 / (frame.len() as f64 * power.max(1.0));
+        power / frame.len() as f64 > 250_000.0 && share > 0.8
+    };
+    heard.chunks_exact(160).filter(|f| is_tone(f)).count()
+}
+
+const PHONES: &str = r#"
+context = "internal"
+
+[[route]]
+name = "phones"
+when = { to = '(?<ext>10\d\d)' }
+do = [{ bridge = { to = "user/{to.ext}", ring_for = "10s" } }]
+"#;
+
+/// Each calls the next one, from transport to transport, and is heard there; what comes back is heard too.
+#[tokio::test(flavor = "multi_thread")]
+async fn phones_call_each_other_over_udp_tcp_and_tls() {
+    let test = "phones_call_each_other_over_udp_tcp_and_tls";
+    if !baresip::is_here(test) {
+        return;
+    }
+    let door = Door::with(Some(PHONES));
+    let node = door.site.start().await;
+    extensions(&door.site, &node, &["1001", "1002", "1003"]).await;
+    let each = [("udp", 600.0), ("tcp", 1_000.0), ("tls", 1_600.0)];
+    let mut phones = each.map(|(transport, hz)| {
+        let manner = Manner {
+            transport,
+            says: tone(hz),
+            seconds: 90,
+            ..Manner::default()
+        };
+        door.phone(user_of(transport), &manner)
+    });
+    door.registered(3).await;
+    for (caller, (transport, _)) in each.iter().enumerate() {
+        let called = (caller + 1) % 3;
+        let user = user_of(each[called].0);
+        let at = door.at(transport);
+        println!("{transport} calls {user}");
+        phones[caller].tell("dial", &format!("sip:{user}@{at};transport={transport}"));
+        phones[caller].wait_for("CALL_ESTABLISHED");
+        phones[called].wait_for("CALL_ESTABLISHED");
+        tokio::time::sleep(Duration::from_millis(2_500)).await;
+        phones[caller].tell("hangup", "");
+        phones[caller].wait_for("CALL_CLOSED");
+        phones[called].wait_for("CALL_CLOSED");
+    }
+    let calls: Vec<Call> = phones
+        .into_iter()
+        .map(|mut phone| {
+            phone.tell("quit", "");
+            phone.finish()
+        })
+        .collect();
+    for (who, call) in calls.iter().enumerate() {
+        for other in [(who + 1) % 3, (who + 2) % 3] {
+            let (from, hz) = each[other];
+            let frames = frames_of(hz, &call.heard);
+            println!("{} hears {frames} frames of {from}", each[who].0);
+            assert!(
+                frames > 40,
+                "{} does not hear {from}\n{}",
+                each[who].0,
+                call.trace
+            );
+        }
+    }
+    let ended = |c: &Value| c["state"] == "ended" && c["end_reason"] == "caller_hangup";
+    assert_eq!(door.site.office().calls(3, ended).await.len(), 3);
     door.registered(0).await;
     node.stop().await;
 }

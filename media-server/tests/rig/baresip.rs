@@ -30,7 +30,7 @@ pub fn is_here(test: &str) -> bool {
 pub struct Call {
     /// Its SIP trace and what it says itself.
     pub trace: String,
-    /// What it decoded, 8 kHz.
+    /// What it decoded, 8 kHz, one call after the other.
     pub heard: Vec<i16>,
     /// What it told, if it was watched.
     pub events: Vec<Value>,
@@ -310,10 +310,14 @@ fn wav(says: &[i16], rate_hz: u32) -> Vec<u8> {
 
 fn heard(folder: &Path) -> Vec<i16> {
     let files = std::fs::read_dir(folder).unwrap();
-    let mut files = files.map(|file| file.unwrap().path());
-    let decoded = files.find(|path| path.to_string_lossy().ends_with("-dec.wav"));
-    decoded.map_or_else(Vec::new, |path| {
+    let files = files.map(|file| file.unwrap().path());
+    let mut decoded: Vec<_> = files
+        .filter(|path| path.to_string_lossy().ends_with("-dec.wav"))
+        .collect();
+    decoded.sort();
+    let sound = decoded.iter().flat_map(|path| {
         let bytes = std::fs::read(path).unwrap();
         media_server::wav::Wav::read(&bytes).unwrap().mono()
-    })
+    });
+    sound.collect()
 }
