@@ -187,6 +187,7 @@ pub struct Caller {
     from: String,
     call_id: String,
     uri: String,
+    cseq: u32,
     seen: Vec<String>,
 }
 
@@ -199,14 +200,24 @@ impl Caller {
             from: format!("<sip:+33100000001@{at}>;tag=near"),
             call_id: format!("{}-{user}@near.invalid", at.port()),
             uri: format!("sip:{user}@{server}"),
+            cseq: 1,
             seen: Vec::new(),
             socket,
             server,
         };
-        let body = sdp();
-        let more = format!("{more}Content-Type: application/sdp\r\n");
-        caller.send("INVITE", 1, &caller.to_plain(), &more, &body);
+        caller.invites(more);
         caller
+    }
+
+    fn invites(&self, more: &str) {
+        let more = format!("{more}Content-Type: application/sdp\r\n");
+        self.send("INVITE", self.cseq, &self.to_plain(), &more, &sdp());
+    }
+
+    /// The same call again, with these header lines.
+    pub fn again(&mut self, more: &str) {
+        self.cseq += 1;
+        self.invites(more);
     }
 
     fn to_plain(&self) -> String {
@@ -260,7 +271,7 @@ impl Caller {
             text.starts_with("SIP/2.0 ") && status(text) >= 200 && text.contains("INVITE")
         });
         let to = header(&last, "To").unwrap().to_owned();
-        self.send("ACK", 1, &to, "", "");
+        self.send("ACK", self.cseq, &to, "", "");
         last
     }
 
@@ -276,7 +287,7 @@ impl Caller {
     /// Hangs up.
     pub fn hangs_up(&mut self, answer: &str) {
         let to = header(answer, "To").unwrap().to_owned();
-        self.send("BYE", 2, &to, "", "");
+        self.send("BYE", self.cseq + 1, &to, "", "");
         self.next("200 to the BYE", |text| {
             text.starts_with("SIP/2.0 200") && text.contains("BYE")
         });
@@ -284,7 +295,7 @@ impl Caller {
 
     /// Gives up while it rings.
     pub fn gives_up(&mut self) {
-        self.send("CANCEL", 1, &self.to_plain(), "", "");
+        self.send("CANCEL", self.cseq, &self.to_plain(), "", "");
         let _ = self.outcome();
     }
 

@@ -1,0 +1,356 @@
+//! Calls over trunks that the office orders, and calls between our own phones: how trunks are paced,
+//! which is next, what a challenge gets, and which phones ring.
+
+#[path = "rig/carrier.rs"]
+mod carrier;
+#[path = "rig/node.rs"]
+mod rig;
+
+use std::{
+    net::{SocketAddr, UdpSocket},
+    time::{Duration, Instant},
+};
+
+use carrier::{Caller, Far, Manner, header, status};
+use egress::Request;
+use media_server::node::NodeHandle;
+use rig::{Office, Site};
+use serde_json::{Value, json};
+
+/// A server whose demo tenant has trunks and may call France.
+struct Desk {
+    _site: Site,
+    node: NodeHandle,
+    office: Office,
+    tenant: String,
+    agent: String,
+}
+
+impl Desk {
+    async fn open(trunks: &str) -> Self {
+        let site = Site::new("", None);
+        site.internal("", 400, trunks);
+        let node = site.start().await;
+        let office = site.office();
+        let tenants = office.get("/v1/tenants").await;
+        let agents = office.get("/v1/agents").await;
+        let id = |list: &Value| list["data"][0]["id"].as_str().unwrap().to_owned();
+        let desk = Self {
+            tenant: id(&tenants),
+            agent: id(&agents),
+            node,
+            office,
+            _site: site,
+        };
+        desk.allow().await;
+        desk
+    }
+
+    /// The office allows it, and the switch knows.
+    async fn allow(&self) {
+        let policy =
+            json!({ "outbound": { "prefixes": ["+33"], "country": "FR", "emergency": "reject" } });
+        let url = format!("{}/v1/tenants/{}", self.office.base, self.tenant);
+        let changed = self.office.send(Request::patch(url).json(&policy)).await;
+        assert_eq!(changed["outbound"]["prefixes"][0], "+33", "{changed:#}");
+        let tenant = self.tenant.parse().unwrap();
+        until("the switch knows the rules", || {
+            !self.node.services.dialing(Some(tenant)).prefixes.is_empty()
+        })
+        .await;
+    }
+
+    async fn dial(&self, to: &str) -> String {
+        let order = json!({ "to": to, "agent_id": self.agent });
+        let call = self
+            .office
+            .post_for(&self.tenant, "/v1/calls", &order)
+            .await;
+        let id = call["id"].as_str();
+        id.unwrap_or_else(|| panic!("{call:#}")).to_owned()
+    }
+
+    async fn record(&self, id: &str) -> Value {
+        // Until the switch's own word is there.
+        let told = |call: &Value| call["state"] == "ended" && call["provisional"] == false;
+        let mine = |call: &Value| call["id"] == id && told(call);
+        let call = self.office.calls(1, mine).await.pop();
+        call.unwrap_or_else(|| panic!("{id} has not ended"))
+    }
+}
+
+async fn until(what: &str, mut done: impl FnMut() -> bool) {
+    let end = Instant::now() + Duration::from_secs(20);
+    while !done() {
+        assert!(Instant::now() < end, "{what}: not in time");
+        tokio::time::sleep(Duration::from_millis(20)).await;
+    }
+}
+
+fn trunk(name: &str, far: &Far, more: &str) -> String {
+    format!(
+        "[[trunk]]\nname = \"{name}\"\ntenant = \"demo\"\nproxy = \"{}\"\ncaller = \"+33100000008\"\n{more}\n",
+        far.at
+    )
+}
+
+fn busy() -> Manner {
+    Manner::Refuses(486, String::new())
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_trunk_that_takes_one_call_a_second_gets_one_a_second() {
+    let far = Far::new(busy());
+    let desk = Desk::open(&trunk("slow", &far, "pace = { cps = 1 }")).await;
+    let calls = [
+        desk.dial("trunk/slow/+33199000001").await,
+        desk.dial("trunk/slow/+33199000002").await,
+        desk.dial("trunk/slow/+33199000003").await,
+    ];
+    for id in calls {
+        let call = desk.record(&id).await;
+        assert_eq!(call["end_reason"], "busy", "{call:#}");
+    }
+    let times: Vec<Instant> = far.got("INVITE ").into_iter().map(|(at, _)| at).collect();
+    assert_eq!(times.len(), 3);
+    for pair in times.windows(2) {
+        // What the machine adds comes to both ends of a gap: it may look shorter by that.
+        assert!(pair[1] - pair[0] >= Duration::from_millis(700), "{times:?}");
+    }
+    assert!(
+        times[2] - times[0] >= Duration::from_millis(1_700),
+        "{times:?}"
+    );
+    desk.node.stop().await;
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn the_next_trunk_is_tried_when_one_is_out_of_order_or_taken_and_never_after_a_no() {
+    let broken = Far::new(Manner::Refuses(503, String::new()));
+    let good = Far::new(busy());
+    let last = Far::new(busy());
+    let trunks = trunk("one", &broken, "priority = 1")
+        + &trunk("two", &good, "priority = 2")
+        + &trunk("three", &last, "priority = 3");
+    let desk = Desk::open(&trunks).await;
+    let id = desk.dial("+33199000001").await;
+    let call = desk.record(&id).await;
+    assert_eq!(call["end_reason"], "busy", "{call:#}");
+    let counts = [&broken, &good, &last].map(|far| far.invites().len());
+    assert_eq!(counts, [1, 1, 0], "a busy number is busy everywhere");
+    desk.node.stop().await;
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_trunk_with_all_its_calls_taken_says_so_and_the_next_order_waits_for_nobody() {
+    let far = Far::new(Manner::Rings);
+    let desk = Desk::open(&trunk("one", &far, "pace = { calls = 1 }")).await;
+    let rings = desk.dial("+33199000001").await;
+    let _ = far.hears("INVITE ", 1).await;
+    let refused = desk.dial("+33199000002").await;
+    let call = desk.record(&refused).await;
+    assert_eq!(
+        (&call["end_reason"], &call["sip"]["code"]),
+        (&json!("capacity"), &json!(503)),
+        "{call:#}"
+    );
+    let path = format!("/v1/calls/{rings}/hangup");
+    desk.office.post(&path, &json!({})).await;
+    let call = desk.record(&rings).await;
+    assert_eq!(call["end_reason"], "operator_hangup", "{call:#}");
+    until("its place is free again", || {
+        desk.node.services.calls.is_empty()
+    })
+    .await;
+    let again = desk.dial("+33199000003").await;
+    let invite = far.hears("INVITE ", 2).await;
+    assert!(invite.contains("+33199000003"), "{invite}");
+    let path = format!("/v1/calls/{again}/hangup");
+    desk.office.post(&path, &json!({})).await;
+    desk.record(&again).await;
+    desk.node.stop().await;
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_challenge_of_the_trunk_is_answered_with_its_password_and_a_stranger_s_is_not() {
+    let ask = |realm: &str| {
+        let line = format!(
+            "Proxy-Authenticate: Digest realm=\"{realm}\", nonce=\"n1\", algorithm=MD5, qop=\"auth\"\r\n"
+        );
+        Far::new(Manner::Refuses(407, line))
+    };
+    let (own, foreign) = (ask("carrier.example"), ask("somebody.else"));
+    let login = "username = \"us\"\npassword = \"secret\"\nrealm = \"carrier.example\"";
+    let trunks = trunk("own", &own, login) + &trunk("foreign", &foreign, login);
+    let desk = Desk::open(&trunks).await;
+    for (name, far, times) in [("own", &own, 2), ("foreign", &foreign, 1)] {
+        let id = desk.dial(&format!("trunk/{name}/+33199000001")).await;
+        let call = desk.record(&id).await;
+        assert_eq!(call["end_reason"], "auth_failed", "{call:#}");
+        assert_eq!(far.invites().len(), times, "{name}: {:#?}", far.invites());
+    }
+    let invites = own.invites();
+    let given = header(&invites[1], "Proxy-Authorization").unwrap();
+    for part in [
+        "username=\"us\"",
+        "realm=\"carrier.example\"",
+        "nonce=\"n1\"",
+        "nc=00000001",
+    ] {
+        assert!(given.contains(part), "{part}: {given}");
+    }
+    let cseq = |text: &str| {
+        let number = header(text, "CSeq").unwrap().split(' ').next().unwrap();
+        number.parse::<u32>().unwrap()
+    };
+    assert_eq!(cseq(&invites[1]), cseq(&invites[0]) + 1);
+    let from = header(&invites[1], "From").unwrap();
+    assert!(
+        from.contains("sip:+1555") || from.contains("sip:+33100000008@"),
+        "{from}"
+    );
+    desk.node.stop().await;
+}
+
+const DOMAIN: &str = "127.0.0.1";
+
+/// A server whose phones have passwords, and call each other by their extensions.
+async fn phones() -> (Site, NodeHandle) {
+    let plan = "context = \"internal\"\n\n[[route]]\nname = \"desk\"\nwhen = { to = '(?<ext>10\\d\\d)' }\n\
+                do = [{ bridge = { to = \"user/{to.ext}\", ring_for = \"20s\" } }]\n";
+    let site = Site::new("", Some(plan));
+    let (sip, first) = (site.sip, site.first_rtp);
+    site.write(
+        "profiles/internal.toml",
+        &format!(
+            "listen = [\"udp://{sip}\"]\ncontext = \"internal\"\nauth = \"digest\"\ncodecs = [\"PCMU\"]\n\
+             rtp = {{ ports = \"{first}-{}\" }}\n",
+            first + 399
+        ),
+    );
+    let node = site.start().await;
+    let office = site.office();
+    let tenants = office.get("/v1/tenants").await;
+    let tenant = tenants["data"][0]["id"].as_str().unwrap().to_owned();
+    let domain = office
+        .post_for(&tenant, "/v1/sip-domains", &json!({"name": DOMAIN}))
+        .await;
+    for user in ["1001", "1002", "1003"] {
+        let body = json!({ "domain_id": domain["id"], "user": user, "password": "secret-of-it" });
+        office.post_for(&tenant, "/v1/extensions", &body).await;
+    }
+    let known = || node.services.registrar.directory().knows("1003@127.0.0.1");
+    until("the switch knows the extensions", known).await;
+    (site, node)
+}
+
+/// Answers the challenge of `answer`.
+fn credentials(answer: &str, user: &str, method: &str, uri: &str) -> String {
+    use sip_core::{
+        digest::{Answered, Asker, Login},
+        message::{Framing, Message, Method, parse},
+    };
+    let Ok(Message::Response(response)) = parse(&answer.to_owned().into(), Framing::Datagram)
+    else {
+        panic!("{answer}");
+    };
+    let mut asker = Asker::new(Login {
+        user: user.into(),
+        password: "secret-of-it".to_owned().into(),
+        realms: vec![DOMAIN.into()],
+    });
+    let headers = response.headers();
+    asker
+        .challenged(401, headers, &mut Answered::default())
+        .unwrap();
+    let method = match method {
+        "INVITE" => Method::Invite,
+        _ => Method::Register,
+    };
+    let lines = asker.headers(&method, uri.as_bytes(), &"cnonce".into());
+    lines
+        .iter()
+        .map(|(name, value)| format!("{name}: {value}\r\n"))
+        .collect()
+}
+
+/// A phone registers and then does this with calls.
+fn registered(server: SocketAddr, user: &str, manner: Manner) -> Far {
+    let socket = UdpSocket::bind("127.0.0.1:0").unwrap();
+    socket
+        .set_read_timeout(Some(Duration::from_secs(10)))
+        .unwrap();
+    let us = socket.local_addr().unwrap();
+    let mut given = String::new();
+    for cseq in 1..=2 {
+        let text = format!(
+            "REGISTER sip:{DOMAIN} SIP/2.0\r\nVia: SIP/2.0/UDP {us};branch=z9hG4bKreg{cseq};rport\r\n\
+             From: <sip:{user}@{DOMAIN}>;tag=t\r\nTo: <sip:{user}@{DOMAIN}>\r\nCall-ID: {us}\r\n\
+             CSeq: {cseq} REGISTER\r\nContact: <sip:{user}@{us}>\r\nMax-Forwards: 70\r\nExpires: 300\r\n\
+             {given}Content-Length: 0\r\n\r\n"
+        );
+        socket.send_to(text.as_bytes(), server).unwrap();
+        let mut buffer = [0; 4_096];
+        let (length, _) = socket.recv_from(&mut buffer).unwrap();
+        let answer = String::from_utf8_lossy(&buffer[..length]).into_owned();
+        if cseq == 2 {
+            assert_eq!(status(&answer), 200, "{answer}");
+        } else {
+            given = credentials(&answer, user, "REGISTER", &format!("sip:{DOMAIN}"));
+        }
+    }
+    Far::on(socket, manner)
+}
+
+/// Calls with the password of `user`.
+fn calls(server: SocketAddr, user: &'static str, to: &'static str) -> (Caller, String) {
+    let mut caller = Caller::invite(server, to, "");
+    let challenge = caller.outcome();
+    assert_eq!(status(&challenge), 401, "{challenge}");
+    let uri = format!("sip:{to}@{server}");
+    let given = credentials(&challenge, user, "INVITE", &uri);
+    caller.again(&given);
+    let said = caller.outcome();
+    (caller, said)
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn phones_call_each_other_all_of_an_extension_ring_and_one_has_the_call() {
+    let (site, node) = phones().await;
+    let server = site.sip;
+    let ringing = registered(server, "1001", Manner::Rings);
+    let answering = registered(server, "1001", Manner::Answers);
+    let call = tokio::task::spawn_blocking(move || calls(server, "1002", "1001"));
+    let (mut caller, said) = call.await.unwrap();
+    assert_eq!(status(&said), 200, "{said}");
+    for far in [&ringing, &answering] {
+        let invite = far.hears("INVITE ", 1).await;
+        assert!(
+            invite.starts_with(&format!("INVITE sip:1001@{} ", far.at)),
+            "{invite}"
+        );
+        assert!(
+            header(&invite, "To")
+                .unwrap()
+                .contains("sip:1001@127.0.0.1"),
+            "{invite}"
+        );
+        assert!(
+            header(&invite, "From")
+                .unwrap()
+                .contains("sip:1002@127.0.0.1"),
+            "{invite}"
+        );
+    }
+    ringing.hears("CANCEL ", 1).await;
+    let _ = tokio::task::spawn_blocking(move || caller.hangs_up(&said)).await;
+    answering.hears("BYE ", 1).await;
+    // Known, and nobody there; and nobody of this name.
+    for (to, wanted) in [("1003", 480), ("1099", 502)] {
+        let call = tokio::task::spawn_blocking(move || calls(server, "1002", to));
+        let (_, said) = call.await.unwrap();
+        assert_eq!(status(&said), wanted, "{to}: {said}");
+    }
+    until("every call is over", || node.services.calls.is_empty()).await;
+    node.stop().await;
+}
