@@ -15,7 +15,7 @@
 //! | leg → events | [`EVENT_RING`] events, 8 of them reserved | they wait in the leg, then are counted |
 //! | leg → recorder | [`RECORDER_RING_MS`] ms | silence takes the place of what was dropped, counted |
 //! | RTCP port → leg | 4 compounds | the newest is dropped, counted |
-//! | leg → peer leg | [`BRIDGE_RING`] frames | the oldest are skipped |
+//! | leg → peer leg or room, and back | [`BRIDGE_RING`] frames | the oldest are skipped |
 
 pub(crate) mod lateness;
 mod meters;
@@ -23,6 +23,7 @@ mod panics;
 mod ports;
 mod recorder;
 mod rings;
+mod rooms;
 mod rtcp;
 mod seat;
 mod seated;
@@ -41,6 +42,7 @@ pub use seat::{LegSeat, SeatOptions, WireSeed};
 use meters::Meters;
 use ports::PortPool;
 use recorder::RecorderPool;
+use rooms::RoomPool;
 use rtcp::Desk;
 use std::net::{IpAddr, Ipv4Addr, SocketAddr, UdpSocket};
 use std::ops::RangeInclusive;
@@ -58,7 +60,7 @@ pub const EAR_RING_MS: u64 = 640;
 pub const EVENT_RING: usize = 128;
 /// Recording that may wait for the disk.
 pub const RECORDER_RING_MS: u64 = 2_000;
-/// Frames between two bridged legs.
+/// Frames between two bridged legs, or a leg and its room.
 pub const BRIDGE_RING: usize = 5;
 
 /// Ports tried before a lease is given up because others hold them.
@@ -149,6 +151,7 @@ struct Inner {
     meters: Arc<Meters>,
     tickers: TickerPool,
     rtcp: Arc<Desk>,
+    rooms: Arc<RoomPool>,
     recorders: Arc<RecorderPool>,
 }
 
@@ -163,6 +166,7 @@ impl Media {
         let meters = Arc::new(Meters::new(config.threads.max(1)));
         let tickers = TickerPool::start(epoch, &meters)?;
         let rtcp = Desk::start(epoch, &meters)?;
+        let rooms = Arc::new(RoomPool::start(epoch, &meters)?);
         let recorders = Arc::new(RecorderPool::start(
             config.recorder_threads.max(1),
             &meters,
@@ -177,6 +181,7 @@ impl Media {
                 meters,
                 tickers,
                 rtcp,
+                rooms,
                 recorders,
             }),
         })
@@ -232,6 +237,7 @@ impl Media {
     pub fn shutdown(&self) {
         self.inner.tickers.shutdown();
         self.inner.rtcp.shutdown();
+        self.inner.rooms.shutdown();
         self.inner.recorders.shutdown();
     }
 

@@ -13,6 +13,7 @@
 
 pub mod codec;
 pub mod conceal;
+pub mod conference;
 pub mod dtmf;
 pub mod error;
 pub mod frame;

@@ -2,6 +2,7 @@
 
 use super::meters::{Meters, count};
 use super::recorder::{RecorderPool, RecordingSpec, Tap};
+use super::rooms::RoomPool;
 use super::rtcp::RtcpEnds;
 use super::shared::Shared;
 use super::{BRIDGE_RING, COMMAND_RING, EAR_RING_MS, EVENT_RING, MediaError, VOICE_RING_MS};
@@ -143,6 +144,7 @@ pub(super) fn rings(
     rate: Rate,
     shared: &Arc<Shared>,
     recorders: &Arc<RecorderPool>,
+    rooms: &Arc<RoomPool>,
     tap: Option<Box<Tap>>,
 ) -> (LegRings, ThreadEnds) {
     let (order_in, orders) = RingBuffer::new(COMMAND_RING);
@@ -153,6 +155,7 @@ pub(super) fn rings(
     let control = LegControl {
         orders: order_in,
         recorders: Arc::clone(recorders),
+        rooms: Arc::clone(rooms),
         shared: Arc::clone(shared),
         rate,
     };
@@ -190,6 +193,7 @@ pub(super) fn rings(
 pub struct LegControl {
     orders: Producer<Order>,
     recorders: Arc<RecorderPool>,
+    rooms: Arc<RoomPool>,
     shared: Arc<Shared>,
     rate: Rate,
 }
@@ -242,6 +246,20 @@ impl LegControl {
     /// [`RingFull`]; then reports go out from the RTP port.
     pub fn take_rtcp(&mut self, port: RtcpPort) -> Result<(), RingFull> {
         self.order(Order::Rtcp(port.0))
+    }
+
+    /// Takes the leg into a room: it sends what all others there say, with its own playout mixed in. It is in until it is
+    /// given another mode, or ends.
+    ///
+    /// # Errors
+    /// [`MediaError::RingFull`]; the runtime stops.
+    pub fn enter(&mut self, room: Arc<str>) -> Result<(), MediaError> {
+        if self.orders.slots() < 2 {
+            return Err(RingFull.into());
+        }
+        let ends = self.rooms.enter(room)?;
+        self.order(Order::Leg(Command::SetMode(Mode::Bridge)))?;
+        Ok(self.order(Order::Bridge(ends))?)
     }
 
     fn order(&mut self, order: Order) -> Result<(), RingFull> {

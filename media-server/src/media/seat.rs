@@ -126,7 +126,8 @@ impl LegSeat {
         let tap = options.recording.map(open).transpose()?;
         self.ear_batch = options.ear_batch.max(1);
         self.as_signalled = options.as_signalled;
-        let (held, mut ends) = rings::rings(rate, &self.shared, recorders, tap);
+        let (held, mut ends) =
+            rings::rings(rate, &self.shared, recorders, &self.media.inner.rooms, tap);
         ends.protect(config.negotiated.srtp.as_ref())?;
         ends.rtcp = self.serve_rtcp(config.negotiated.rtcp);
         self.put(config, ends, None)?;
