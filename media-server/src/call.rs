@@ -22,6 +22,7 @@ pub(crate) use media::negotiated;
 mod orders;
 mod placing;
 mod prompts;
+mod room;
 mod speech;
 mod tags;
 
@@ -30,7 +31,7 @@ use std::{collections::VecDeque, sync::Arc, time::Duration};
 pub use facing::{Facing, Order};
 pub use orders::LiveOrder;
 
-use call_core::call::{Call, CallConfig, Effect, Incoming, Input, KillCause};
+use call_core::call::{Call, CallConfig, Effect, Incoming, Input, KillCause, RoomNews};
 use model::{EndReason, FactKind, Snapshot};
 use ractor::{Actor, ActorProcessingErr, ActorRef, SupervisionEvent};
 use sip_core::{dialog::DialogEvent, shaken::Verdict, value::Uri};
@@ -42,6 +43,7 @@ use crate::{
     hearing, leg, listener, mouth,
     profile::Profile,
     registrar::Identity,
+    rooms::Seat,
     services::{Entry, Services},
     stub,
     trunk_book::{Arrived, Parties},
@@ -71,6 +73,8 @@ pub enum Msg {
     Attested(Verdict),
     /// `started` is on disk, or was refused.
     Journaled(bool),
+    /// Somebody came into our room, or left it.
+    Room(RoomNews),
     /// The caller's leg.
     Leg(leg::Report),
     /// The other party's leg, of a bridge.
@@ -190,6 +194,8 @@ pub struct State {
     dialling: Dialling,
     placing: Placing,
     handing: Handing,
+    /// The room we are in.
+    room: Option<Seat>,
     begun: bool,
     over: bool,
     armed: Option<(Duration, JoinHandle<()>)>,
@@ -252,6 +258,7 @@ impl Actor for CallActor {
             Msg::Order(order) => orders::keep(state, order),
             Msg::OrderKept(order, kept) => orders::carry_out(state, *order, kept),
             Msg::Journaled(kept) => journaled(state, kept),
+            Msg::Room(news) => state.inbox.push_back(Input::Room(news)),
             Msg::Leg(report) => media::leg_report(state, report),
             Msg::OtherLeg(report) => dial::leg_report(state, report),
             Msg::Mouth(report) => speech::mouth_report(state, report),
@@ -331,6 +338,7 @@ fn fresh(me: ActorRef<Msg>, mut args: Args) -> State {
         dialling: Dialling::default(),
         placing: Placing::answering(reply),
         handing: Handing::default(),
+        room: None,
         begun: false,
         over: false,
         armed: None,

@@ -7,7 +7,7 @@
 //!
 //! No sound passes through this mailbox: only commands and facts.
 
-use std::sync::{Arc, Mutex, PoisonError};
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
 use media_core::leg::{Command, LegEvent};
 use ractor::{Actor, ActorProcessingErr, ActorRef};
@@ -64,6 +64,11 @@ impl Hands {
             events: Arc::new(tokio::sync::Mutex::new(events)),
         }
     }
+
+    /// The commands, for what concerns more than this leg.
+    pub fn lock(&self) -> MutexGuard<'_, LegControl> {
+        self.control.lock().unwrap_or_else(PoisonError::into_inner)
+    }
 }
 
 /// Receives the leg's reports, in order.
@@ -119,8 +124,8 @@ impl Actor for Leg {
         match msg {
             Msg::Command(command) => send(state, command),
             Msg::Record(spec) => record(state, spec),
-            Msg::StopRecording => control(state).stop_recording(),
-            Msg::Rtcp(port) => drop(control(state).take_rtcp(port)),
+            Msg::Rtcp(port) => drop(state.args.hands.lock().take_rtcp(port)),
+            Msg::StopRecording => state.args.hands.lock().stop_recording(),
             Msg::Seat(SeatEvent::Leg(event)) => (state.args.reports)(Report::Event(event)),
             Msg::Seat(SeatEvent::Evicted { reason, .. }) => {
                 (state.args.reports)(Report::Evicted { reason });
@@ -141,21 +146,16 @@ async fn forward(me: ActorRef<Msg>, hands: Hands) {
     }
 }
 
-fn control(state: &State) -> std::sync::MutexGuard<'_, LegControl> {
-    let control = &state.args.hands.control;
-    control.lock().unwrap_or_else(PoisonError::into_inner)
-}
-
 /// A full command ring means a media thread that has stood still for long: the media timeout ends
 /// such a call, so the command is only reported.
 fn send(state: &State, command: Command) {
-    if control(state).send(command).is_err() {
+    if state.args.hands.lock().send(command).is_err() {
         tracing::error!("the media thread takes no commands");
     }
 }
 
 fn record(state: &State, spec: RecordingSpec) {
-    let begun = control(state).record(spec);
+    let begun = state.args.hands.lock().record(spec);
     if let Err(error) = begun {
         let why = error.to_string();
         (state.args.reports)(Report::RecordingFailed { why });

@@ -31,6 +31,7 @@ pub mod office;
 pub mod phone;
 pub mod profile;
 pub mod registrar;
+pub mod rooms;
 pub mod services;
 pub mod speech_cache;
 pub mod stir;

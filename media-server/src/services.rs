@@ -33,6 +33,7 @@ use crate::{
     office::{Office, RecordingUploader, SnapshotKeeper},
     profile::Profile,
     registrar::Registrar,
+    rooms::Rooms,
     speech_cache::SpeechCache,
     stir::Stir,
     tap::{self, Tap},
@@ -87,6 +88,8 @@ pub struct Services {
     pub book: Arc<DialogBook>,
     /// Live calls.
     pub calls: Registry,
+    /// Who is in which room.
+    pub rooms: Arc<Rooms>,
     /// Profiles that are up.
     pub lines: Lines,
     /// Every trunk, of files and office.

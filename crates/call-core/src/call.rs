@@ -26,6 +26,7 @@ mod limits;
 mod line;
 mod placing;
 mod plan;
+mod rooms;
 
 use std::collections::VecDeque;
 use std::sync::Arc;
@@ -39,6 +40,7 @@ pub use effect::{AgentStart, CallFact, Effect, Ending, MediaMode, Party};
 pub use input::{AgentEnd, DialFailure, Incoming, Input, KillCause, LineNews, Unusable};
 pub use limits::Limits;
 pub use placing::{Outgoing, Placing};
+pub use rooms::RoomNews;
 
 use crate::dialplan::action::{AgentSource, RecordSpec};
 use crate::dialplan::{Binding, Dialplans, Walk};
@@ -47,6 +49,7 @@ use agent::Seat;
 use bridging::{BridgeRun, Hand};
 use ending::Close;
 use gathering::GatherRun;
+use rooms::RoomRun;
 
 /// What a call starts with.
 #[derive(Debug, Clone, Copy)]
@@ -128,6 +131,8 @@ enum Task {
     Joining(BridgeRun),
     /// The end of a bridge; an agent that waits for it.
     Joined(Option<Hand>),
+    /// The end of a room.
+    InRoom(RoomRun),
     /// The caller to hang up.
     Sounding,
     /// The end of a tone.
@@ -262,6 +267,7 @@ impl Call {
             | Input::DialFailed { .. }
             | Input::Placing(_)
             | Input::Handover(_)
+            | Input::Room(_)
             | Input::BridgeEnded => {}
         }
     }
@@ -293,6 +299,7 @@ impl Call {
             | Input::DialFailed { .. }
             | Input::Placing(_)
             | Input::Handover(_)
+            | Input::Room(_)
             | Input::BridgeEnded => {}
         }
     }
@@ -328,6 +335,7 @@ impl Call {
             | Input::MediaClosed
             | Input::Placing(_)
             | Input::Handover(_)
+            | Input::Room(_)
             | Input::AgentEnded(_) => {}
             Input::BridgeEnded => self.bridge_ended(now),
         }
@@ -356,6 +364,7 @@ impl Call {
             Input::DialFailed { attempt, failure } => self.dial_failed(now, attempt, failure),
             Input::BridgeEnded => self.bridge_ended(now),
             Input::Handover(news) => self.handover(now, news),
+            Input::Room(news) => self.room_news(now, news),
             // RFC 3261 §9.2: a CANCEL after the final response has no effect.
             Input::Cancelled => {}
             Input::Incoming(_)
@@ -394,6 +403,7 @@ impl Call {
             | Input::DialFailed { .. }
             | Input::Placing(_)
             | Input::Handover(_)
+            | Input::Room(_)
             | Input::BridgeEnded
             | Input::Kill(_) => {}
         }
@@ -429,6 +439,7 @@ impl Call {
                 Some(*until)
             }
             Task::Dialing(run) | Task::Referring(run) => Some(run.deadline()),
+            Task::InRoom(run) => run.deadline(),
             Task::Ready
             | Task::Answering
             | Task::Agent
@@ -490,6 +501,7 @@ impl Call {
             Task::AwaitingAck { .. } | Task::Sleeping { .. } => self.run(now),
             Task::Dialing(run) => self.dial_timed_out(now, run),
             Task::Referring(run) => self.refer_timed_out(now, run),
+            Task::InRoom(run) => self.alone_too_long(now, &run),
             // These have no deadline; named so that a new task must choose.
             task @ (Task::Ready
             | Task::Answering

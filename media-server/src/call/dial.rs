@@ -457,8 +457,8 @@ pub(super) fn join(state: &mut State) {
         unjoin(state);
         return state.inbox.push_back(Input::BridgeEnded);
     };
-    let mut ours = lock(ours);
-    let mut theirs = lock(theirs);
+    let mut ours = ours.lock();
+    let mut theirs = theirs.lock();
     let joined = LegControl::bridge(&mut ours, &mut theirs).is_ok();
     drop((ours, theirs));
     state.dialling.joined = joined;
@@ -466,11 +466,6 @@ pub(super) fn join(state: &mut State) {
         unjoin(state);
         state.inbox.push_back(Input::BridgeEnded);
     }
-}
-
-fn lock(hands: &Hands) -> std::sync::MutexGuard<'_, LegControl> {
-    let poisoned = std::sync::PoisonError::into_inner;
-    hands.control.lock().unwrap_or_else(poisoned)
 }
 
 /// Hangs up the other party.

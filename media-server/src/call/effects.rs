@@ -11,7 +11,8 @@ use sip_core::{
 };
 
 use super::{
-    State, attest, children, dial, facts, floor, handing, hold, media, placing, prompts, speech,
+    State, attest, children, dial, facts, floor, handing, hold, media, placing, prompts, room,
+    speech,
 };
 
 /// Carries out one effect. Effects that want sound wait until the leg is there.
@@ -63,6 +64,8 @@ pub(super) async fn carry_out(state: &mut State, effect: Effect) -> Result<(), A
         Effect::ResumeAgent { end } => handing::resume(state, end).await?,
         Effect::CancelDial { .. } => dial::cancel(state),
         Effect::Join { .. } => dial::join(state),
+        Effect::EnterRoom { room, seats, entry } => room::enter(state, &room, seats, entry),
+        Effect::LeaveRoom => room::leave(state),
         Effect::Unjoin => dial::unjoin(state),
         Effect::Log { text } => tracing::info!(call_id = %state.dossier().call(), "{text}"),
         Effect::CloseMedia => media::close(state),

@@ -103,6 +103,7 @@ pub(super) fn must_wait(state: &State, effect: &Effect) -> bool {
             | Effect::Record(_)
             | Effect::Mode(_)
             | Effect::Join { .. }
+            | Effect::EnterRoom { .. }
     );
     wants_sound && !state.media.is_up() && !state.media.closing
 }

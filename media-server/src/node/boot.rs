@@ -159,6 +159,7 @@ pub async fn start(options: Options) -> Result<NodeHandle, BootError> {
         settings: settings::Live::new(settings),
         book: Arc::new(DialogBook::default()),
         calls: Registry::default(),
+        rooms: Arc::default(),
         lines: Lines::default(),
         trunk_book: Arc::default(),
         stir: Stir::default(),

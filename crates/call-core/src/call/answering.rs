@@ -56,6 +56,7 @@ impl Call {
             | Task::Gathering(_)
             | Task::Dialing(_)
             | Task::Joined(_)
+            | Task::InRoom(_)
             | Task::Referring(_)
             | Task::Sounding
             | Task::Tone { .. }

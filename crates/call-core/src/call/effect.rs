@@ -7,7 +7,7 @@ use model::fact::{Attestation, Ended};
 
 use super::bridging::HandoverEnd;
 use crate::dialing::By;
-use crate::dialplan::action::{AgentSource, Callee, RecordSpec};
+use crate::dialplan::action::{AgentSource, Callee, Entry, RecordSpec};
 
 /// One thing to do. [`Effect::Ended`] is the last one, and comes exactly once.
 #[derive(Debug, Clone, PartialEq)]
@@ -136,6 +136,17 @@ pub enum Effect {
         /// The dial that was answered.
         attempt: u32,
     },
+    /// Go into a room, media through us; answer with `Input::Room`, then and whenever somebody comes or goes.
+    EnterRoom {
+        /// `conference/NAME` or `park/SLOT`; every tenant has rooms of its own.
+        room: String,
+        /// Callers who fit in.
+        seats: u16,
+        /// Whom it takes.
+        entry: Entry,
+    },
+    /// Leave it.
+    LeaveRoom,
     /// Separate the legs and hang up the other one.
     Unjoin,
     /// A line for the log.

@@ -296,6 +296,12 @@ impl Call {
                 attempt: run.attempt(),
             }),
             Task::Joined(_) => self.put(Effect::Unjoin),
+            Task::InRoom(run) => {
+                if run.plays() {
+                    self.put(Effect::StopPlayout);
+                }
+                self.put(Effect::LeaveRoom);
+            }
             Task::Playing { .. } => self.put(Effect::StopPlayout),
             Task::Gathering(run) if GatherRun::plays(&run) => self.put(Effect::StopPlayout),
             Task::Sounding | Task::Tone { .. } => self.put(Effect::Mode(super::MediaMode::Normal)),

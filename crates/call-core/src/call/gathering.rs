@@ -114,6 +114,7 @@ impl Call {
             | Task::Dialing(_)
             | Task::Joining(_)
             | Task::Joined(_)
+            | Task::InRoom(_)
             | Task::Referring(_)
             | Task::Sounding
             | Task::Tone { .. }
@@ -138,6 +139,7 @@ impl Call {
             | Task::Dialing(_)
             | Task::Joining(_)
             | Task::Joined(_)
+            | Task::InRoom(_)
             | Task::Referring(_)
             | Task::Sounding
             | Task::Tone { .. }

@@ -3,6 +3,7 @@
 use super::attesting::{Attested, Attesting};
 use super::bridging::HandoverNews;
 use super::placing::Placing;
+use super::rooms::RoomNews;
 use crate::dialplan::Binding;
 use crate::dialplan::action::HangupCause;
 use crate::digits::DigitEvent;
@@ -105,6 +106,8 @@ pub enum Input {
     BridgeEnded,
     /// News of a handover.
     Handover(HandoverNews),
+    /// News of the room that the call is in.
+    Room(RoomNews),
     /// News of a call that we place.
     Placing(Placing),
     /// Somebody or something outside ends the call.

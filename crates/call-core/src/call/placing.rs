@@ -115,6 +115,7 @@ impl Call {
             | Input::DialAnswered { .. }
             | Input::DialFailed { .. }
             | Input::Handover(_)
+            | Input::Room(_)
             | Input::BridgeEnded => {}
         }
     }

@@ -64,7 +64,7 @@ impl Call {
             Op::Answer => self.want_answer(now),
             Op::Ring => self.ring(),
             Op::EarlyMedia => self.early_media(),
-            Op::Agent(_) | Op::Echo if self.is_early() => {
+            Op::Agent(_) | Op::Echo | Op::Room(_) if self.is_early() => {
                 self.put_back(op);
                 self.want_answer(now);
             }
@@ -83,6 +83,7 @@ impl Call {
             } => self.tone(now, hz, level_dbm0, length),
             Op::Record(spec) => self.want_record(spec),
             Op::Bridge(bridge) => self.bridge(now, bridge),
+            Op::Room(room) => self.enter_room(room),
             Op::Reject { status, reason } => self.refused_by_plan(now, status, reason),
             Op::Hangup(cause) => self.hung_up_by_plan(now, cause),
             Op::Sleep(length) => {
@@ -187,6 +188,7 @@ impl Call {
             | Task::Dialing(_)
             | Task::Joining(_)
             | Task::Joined(_)
+            | Task::InRoom(_)
             | Task::Referring(_)
             | Task::Sounding
             | Task::Tone { .. }

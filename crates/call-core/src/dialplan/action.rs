@@ -7,6 +7,7 @@
 mod agent;
 mod answer;
 mod bridge;
+mod conference;
 mod early_media;
 mod echo;
 mod gather;
@@ -15,6 +16,8 @@ mod hangup;
 mod listen;
 mod log;
 mod op;
+mod park;
+mod pickup;
 mod play;
 mod record;
 mod reject;
@@ -37,7 +40,8 @@ use serde::de::DeserializeOwned;
 use serde_json::Value as Json;
 
 pub use op::{
-    AgentSource, BridgeOp, Callee, Consent, GatherOp, HangupCause, Op, Prompt, RecordSpec, Refer,
+    AgentSource, BridgeOp, Callee, Consent, Entry, GatherOp, HangupCause, Op, Prompt, RecordSpec,
+    Refer, RoomOp,
 };
 
 use super::{Refused, Template, Variables};
@@ -91,10 +95,11 @@ pub struct Row {
 }
 
 /// Every action.
-pub const ALL: [Row; 23] = [
+pub const ALL: [Row; 26] = [
     agent::ROW,
     answer::ROW,
     bridge::ROW,
+    conference::ROW,
     early_media::ROW,
     echo::ROW,
     gather::ROW,
@@ -102,6 +107,8 @@ pub const ALL: [Row; 23] = [
     hangup::ROW,
     listen::ROW,
     log::ROW,
+    park::ROW,
+    pickup::ROW,
     play::ROW,
     record::ROW,
     reject::ROW,
@@ -118,14 +125,7 @@ pub const ALL: [Row; 23] = [
 ];
 
 /// Actions that are named in the plan of the product but do not work yet.
-pub const LATER: [&str; 6] = [
-    "park",
-    "conference",
-    "http_decide",
-    "call",
-    "limit",
-    "send_digits",
-];
+pub const LATER: [&str; 4] = ["http_decide", "call", "limit", "send_digits"];
 
 impl Row {
     const fn new<T: Action + DeserializeOwned + JsonSchema + 'static>(

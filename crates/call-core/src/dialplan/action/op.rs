@@ -58,6 +58,8 @@ pub enum Op {
     },
     /// Calls somebody and joins both legs.
     Bridge(BridgeOp),
+    /// Into a room with others.
+    Room(RoomOp),
     /// A final refusal before the answer; a hang-up after it.
     Reject {
         /// SIP status, 400–699.
@@ -193,6 +195,36 @@ pub struct BridgeOp {
     pub on_failed: Option<String>,
 }
 
+/// A room to go into, variables filled in.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct RoomOp {
+    /// `conference/NAME` or `park/SLOT`.
+    pub room: String,
+    /// Callers who fit in.
+    pub seats: u16,
+    /// Who is let in.
+    pub entry: Entry,
+    /// A sound for whoever is alone in it.
+    pub music: Option<String>,
+    /// How long somebody may be alone in it; None is until the call ends.
+    pub alone_for: Option<Duration>,
+    /// The section for whom it does not take.
+    pub refused: Option<String>,
+    /// The section for whom nobody came.
+    pub timed_out: Option<String>,
+}
+
+/// Whom a room takes.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Entry {
+    /// Everybody, until it is full.
+    Anybody,
+    /// The first, who waits.
+    Parks,
+    /// The second, if the first is there.
+    PicksUp,
+}
+
 /// Whether a caller is handed over by REFER (RFC 3515).
 #[derive(Debug, Clone, Copy, Default, PartialEq, Eq, Deserialize, JsonSchema)]
 #[serde(rename_all = "snake_case")]
@@ -283,6 +315,7 @@ impl Op {
             | Op::Say { .. }
             | Op::Gather(_)
             | Op::Bridge(_)
+            | Op::Room(_)
             | Op::Echo
             | Op::Tone { .. }
             | Op::Reject { .. }
@@ -307,6 +340,7 @@ impl Op {
             | Op::Say { .. }
             | Op::Gather(_)
             | Op::Bridge(_)
+            | Op::Room(_)
             | Op::Echo
             | Op::Tone { .. }
             | Op::Sleep(_)
@@ -361,6 +395,10 @@ impl fmt::Display for Op {
             Op::Unset { name } => write!(f, "unset {name}"),
             Op::Goto { section } => write!(f, "goto {section}"),
             Op::Bridge(bridge) => write!(f, "{bridge}"),
+            Op::Room(room) => match room.entry {
+                Entry::Anybody | Entry::Parks => write!(f, "into {}", room.room),
+                Entry::PicksUp => write!(f, "pick up from {}", room.room),
+            },
             Op::Reject {
                 status,
                 reason: Some(reason),
