@@ -34,14 +34,20 @@ const CODECS: [(&str, &str, &str); 5] = [
     ("L16/16000/1", "L16", "L16/16000"),
 ];
 
+const ALL: &str = r#"["PCMU", "PCMA", "G722", "opus", "L16"]"#;
+
 fn site(codecs: &str) -> Site {
     let site = Site::new("", Some(PLAN));
+    takes(&site, codecs);
+    site
+}
+
+fn takes(site: &Site, codecs: &str) {
     site.internal("", 200, "");
     let path = site.dir.path().join("profiles/internal.toml");
     let text = std::fs::read_to_string(&path).unwrap();
     let text = text.replace("[\"PCMU\", \"PCMA\"]", codecs);
     std::fs::write(path, text).unwrap();
-    site
 }
 
 fn manner(codec: &str, says: Vec<i16>, seconds: u32) -> Manner {
@@ -82,7 +88,7 @@ async fn each_codec_carries_sound_both_ways() {
     if !baresip::is_here("each_codec_carries_sound_both_ways") {
         return;
     }
-    let site = site(r#"["PCMU", "PCMA", "G722", "opus", "L16"]"#);
+    let site = site(ALL);
     let node = site.start().await;
     for (offered, ours, answered) in CODECS {
         let call = Running::dial(site.sip, "echo", &manner(offered, tone(), 5)).finish();
@@ -122,7 +128,7 @@ async fn a_caller_is_understood_over_each_codec() {
     if !baresip::is_here(test) {
         return;
     }
-    let site = site(r#"["PCMU", "PCMA", "G722", "opus", "L16"]"#);
+    let site = site(ALL);
     let node = site.start().await;
     if node.services.models.is_none() {
         println!("SKIP {test}: the models of the recogniser are not here (scripts/models)");
@@ -142,6 +148,66 @@ async fn a_caller_is_understood_over_each_codec() {
         let score = local_speech::wer::score(words, &heard);
         println!("{ours}: '{heard}' {:.2}", score.rate());
         assert!(score.rate() <= 0.3, "{ours}: '{heard}'");
+    }
+    node.stop().await;
+}
+
+/// The server, and for each codec a profile of it that speaks nothing else and gives back what it hears.
+fn far_sides() -> Site {
+    let ports: Vec<u16> = CODECS.iter().map(|_| rig::free_port()).collect();
+    let route = |(codec, port): (&(&str, &str, &str), &u16)| {
+        let name = codec.1;
+        format!(
+            "[[route]]\nname = \"{name}\"\nwhen = {{ to = \"over-{name}\" }}\ndo = [{{ bridge = \"sip:echo@127.0.0.1:{port}\" }}]\n"
+        )
+    };
+    let routes: String = CODECS.iter().zip(&ports).map(route).collect();
+    let site = Site::new("", Some(&format!("context = \"internal\"\n{routes}")));
+    takes(&site, ALL);
+    site.write(
+        "dialplans/far.toml",
+        &PLAN.replace("\"internal\"", "\"far\""),
+    );
+    for (at, ((_, codec, _), port)) in (0_u16..).zip(CODECS.iter().zip(&ports)) {
+        let first = site.first_rtp + 200 + at * 40;
+        site.write(
+            &format!("profiles/far-{}.toml", codec.to_lowercase()),
+            &format!(
+                "listen = [\"udp://127.0.0.1:{port}\"]\ncontext = \"far\"\nauth = \"none\"\ncodecs = [\"{codec}\"]\n\
+                 rtp = {{ ports = \"{first}-{}\" }}\n",
+                first + 39
+            ),
+        );
+    }
+    site
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_bridge_carries_sound_between_any_two_codecs() {
+    if !baresip::is_here("a_bridge_carries_sound_between_any_two_codecs") {
+        return;
+    }
+    let site = far_sides();
+    let node = site.start().await;
+    for (_, far, _) in CODECS {
+        let user = format!("over-{far}");
+        let dial = |offered| Running::dial(site.sip, &user, &manner(offered, tone(), 6));
+        let calls: Vec<_> = CODECS
+            .map(|(offered, ..)| dial(offered))
+            .into_iter()
+            .collect();
+        for ((_, near, _), call) in CODECS.into_iter().zip(calls) {
+            let call = call.finish();
+            let share = loud_share(&call.heard);
+            println!(
+                "{near} to {far} and back: {:.0} % of {} samples",
+                share * 100.0,
+                call.heard.len()
+            );
+            assert!(share > 0.4, "{near} to {far}: {share}\n{}", call.trace);
+            let record = site.office().ended(&json!(call.id())).await;
+            assert_eq!(record["codec"], near, "{record:#}");
+        }
     }
     node.stop().await;
 }

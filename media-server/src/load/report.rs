@@ -146,8 +146,12 @@ pub struct Worst {
 /// Cost of one call, where the server was looked at.
 #[derive(Debug, Clone, Copy, Default, Serialize)]
 pub struct PerCall {
-    /// Server, % of one core.
+    /// Server, % of one core while it is held.
     pub server_cpu_percent: Option<f64>,
+    /// Server, processor time of a whole call from INVITE to BYE, when calls come and go.
+    pub server_cpu_ms: Option<f64>,
+    /// Calls answered a second, when calls come and go.
+    pub a_second: Option<f64>,
     /// Server, resident memory above idle.
     pub server_rss_kb: Option<f64>,
     /// Generator, % of one core.
@@ -172,7 +176,7 @@ impl Report {
         let mut report = Self {
             plan: plan.name.clone(),
             target: plan.call.to.clone(),
-            per_call: per_call(&hold, run.idle.rss_kb(), calls.answered),
+            per_call: per_call(plan, &hold, run.idle.rss_kb(), calls.answered),
             calls,
             sound: Sound::of(plan, &run.outcomes, measured),
             hold,
@@ -220,11 +224,18 @@ impl Report {
     }
 }
 
-fn per_call(hold: &Window, idle_kb: Option<u64>, answered: usize) -> PerCall {
+fn per_call(plan: &Plan, hold: &Window, idle_kb: Option<u64>, answered: usize) -> PerCall {
     let calls = answered.max(1) as f64;
     let grown = hold.server_rss_kb.zip(idle_kb);
+    let passing = !plan.load.together;
+    let spent_ms = |percent: f64| percent / 100.0 * hold.seconds * 1e3;
     PerCall {
         server_cpu_percent: hold.server_cpu_percent.map(|percent| percent / calls),
+        server_cpu_ms: hold
+            .server_cpu_percent
+            .filter(|_| passing)
+            .map(|p| spent_ms(p) / calls),
+        a_second: passing.then_some(calls / hold.seconds.max(0.001)),
         server_rss_kb: grown.map(|(up, idle)| (up as f64 - idle as f64) / calls),
         own_cpu_percent: hold.own_cpu_percent / calls,
     }
@@ -446,10 +457,13 @@ impl Report {
         let (hold, one) = (&self.hold, &self.per_call);
         let mut rows = Vec::new();
         if let (Some(all), Some(each)) = (hold.server_cpu_percent, one.server_cpu_percent) {
-            rows.push((
-                "server CPU per call",
-                format!("**{each:.3} %** of a core ({all:.2} % in all)"),
-            ));
+            let spent = match (one.server_cpu_ms, one.a_second) {
+                (Some(ms), Some(rate)) => format!(
+                    "**{ms:.2} ms** for a whole call ({all:.1} % of a core in all, {rate:.0} calls a second)"
+                ),
+                _ => format!("**{each:.3} %** of a core ({all:.2} % in all)"),
+            };
+            rows.push(("server CPU per call", spent));
             let threads = hold.server_threads_percent.iter();
             let threads = threads.filter(|(_, percent)| **percent >= 0.05);
             let threads: Vec<_> = threads
