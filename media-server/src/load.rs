@@ -9,6 +9,7 @@ mod ear;
 pub mod flood;
 mod gauge;
 mod mark;
+mod mix;
 mod plan;
 mod report;
 pub mod stub_agent;
@@ -22,6 +23,7 @@ use anyhow::Context;
 
 pub use ear::Heard;
 pub use gauge::Window;
+pub use mix::{Deed, Kind};
 pub use plan::Plan;
 pub use report::{Calls, PerCall, Report, Sound, Spread, Tail, Worst};
 

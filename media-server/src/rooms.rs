@@ -136,7 +136,12 @@ mod tests {
             entry,
             call: call(n),
         };
-        let seat = rooms.enter(&request, Box::new(move |news| drop(tell.send(news))))?;
+        let seat = rooms.enter(
+            &request,
+            Box::new(move |news| {
+                let _ = tell.send(news);
+            }),
+        )?;
         Some((seat, told))
     }
 

@@ -80,3 +80,85 @@ async fn calls_that_are_refused_are_told_apart_from_calls_that_are_answered() {
     assert!(!report.is_good());
     node.stop().await;
 }
+
+const MIXED: &str = r#"
+context = "internal"
+
+[[route]]
+name = "echo"
+when = { to = "echo" }
+do = ["answer", "echo"]
+
+[[route]]
+name = "rings"
+when = { to = "rings" }
+do = ["ring", { sleep = "20s" }]
+"#;
+
+/// About a fifth of the calls each is refused, gives up while it rings, holds the far side: each as the plan means it.
+#[tokio::test(flavor = "multi_thread")]
+async fn a_mix_of_calls_is_judged_by_what_each_kind_is_meant_to_be() {
+    let site = Site::new("", Some(MIXED));
+    let node = site.start().await;
+    let plan = |refused: u16| {
+        let kind = |name: &str, user: &str, more: &str| {
+            format!(
+                "[[mix]]\nname = '{name}'\nshare = 20\nto = 'sip:{user}@{}'\n{more}\n",
+                site.sip
+            )
+        };
+        let kinds = [
+            kind("refused", "nobody", &format!("refused = {refused}")),
+            kind("given up", "rings", "does = 'cancel'\nrefused = 487"),
+            kind("on hold", "echo", "does = 'hold'"),
+        ];
+        let text = format!(
+            "name = 'mixed'\nstory = 'twenty callers of four kinds'\n[call]\nto = 'sip:echo@{}'\nreturns = true\n\
+             [load]\ncalls = 20\nper_second = 20\nhold = '2s'\ntogether = false\n{}",
+            site.sip,
+            kinds.concat()
+        );
+        Plan::parse(&text).unwrap()
+    };
+    let run =
+        |plan: Plan| tokio::task::spawn_blocking(move || load::generate(&plan, None).unwrap());
+    let report = run(plan(404)).await.unwrap();
+    let calls = &report.calls;
+    let refused: Vec<_> = calls
+        .refused
+        .iter()
+        .map(|(status, n)| (*status, *n))
+        .collect();
+    assert_eq!(
+        (calls.answered, refused),
+        (11, vec![(404, 5), (487, 4)]),
+        "{report}"
+    );
+    assert_eq!(
+        (calls.wrong, calls.dropped, calls.records),
+        (0, 0, 20),
+        "{report}"
+    );
+    let ended = |call: &serde_json::Value| call["state"] == "ended";
+    let records = site.office().calls(20, ended).await;
+    let of = |reason: &str| {
+        records
+            .iter()
+            .filter(|call| call["end_reason"] == reason)
+            .count()
+    };
+    assert_eq!(
+        (of("caller_hangup"), of("no_route"), of("cancelled")),
+        (11, 5, 4),
+    );
+    let mut held = 0;
+    for record in &records {
+        held += site.office().facts(record, "held").await.len();
+    }
+    assert_eq!(held, 4);
+    // The same calls are wrong for a plan that means something else.
+    let report = run(plan(486)).await.unwrap();
+    assert_eq!(report.calls.wrong, 5, "{report}");
+    assert!(!report.is_good());
+    node.stop().await;
+}

@@ -14,10 +14,11 @@ use sip_core::{
         Dialog, DialogConfig, DialogEffect, DialogEvent, DialogId, DialogInput, EndCause, Ended,
         EndedBy, OutboundCall, Refusal,
     },
+    digest::Login,
     endpoint::{Endpoint, EndpointConfig, EndpointEffect, EndpointInput},
     flow::{Flow, Transport},
     offer_answer::{
-        AgreedMedia, CodecCapability, MediaAddress, MediaPolicy, Negotiation, SrtpPolicy,
+        AgreedMedia, CodecCapability, Direction, MediaAddress, MediaPolicy, Negotiation, SrtpPolicy,
     },
     tokens::TokenSource,
     value::{NameAddr, Uri},
@@ -26,6 +27,7 @@ use sip_core::{
 use super::{
     ear::Heard,
     gauge::Sample,
+    mix::{Deed, Kind},
     plan::Plan,
     wire::{self, Voice, Wire},
 };
@@ -94,13 +96,20 @@ pub(super) struct Dialler<'a> {
     lines: Vec<Line>,
     by_id: HashMap<DialogId, usize>,
     wakes: BTreeSet<(Duration, usize)>,
-    /// Farewells in the order they are due.
-    farewells: BTreeSet<(Duration, usize)>,
+    /// What calls are to do, in the order it is due.
+    cues: BTreeSet<(Duration, usize, Cue)>,
     settled: usize,
     over: usize,
     last_end: Duration,
     samples: BTreeMap<Moment, Sample>,
     buffer: Vec<u8>,
+}
+
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
+enum Cue {
+    HangUp,
+    Hold,
+    Resume,
 }
 
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
@@ -147,7 +156,7 @@ impl<'a> Dialler<'a> {
             lines: Vec::new(),
             by_id: HashMap::new(),
             wakes: BTreeSet::new(),
-            farewells: BTreeSet::new(),
+            cues: BTreeSet::new(),
             settled: 0,
             over: 0,
             last_end: Duration::ZERO,
@@ -173,7 +182,7 @@ impl<'a> Dialler<'a> {
                 let all_up = *held.get_or_insert_with(|| self.epoch.elapsed() + SETTLE);
                 self.hold(all_up);
             }
-            self.say_farewells();
+            self.follow_cues();
             self.receive();
         }
         self.look(Moment::Last);
@@ -204,10 +213,10 @@ impl<'a> Dialler<'a> {
             let up: Vec<usize> = up.map(|(number, _)| number).collect();
             let step = self.step();
             let due = |at: usize| now + step * u32::try_from(at).unwrap_or(u32::MAX);
-            self.farewells = up
+            self.cues = up
                 .into_iter()
                 .enumerate()
-                .map(|(at, number)| (due(at), number))
+                .map(|(at, number)| (due(at), number, Cue::HangUp))
                 .collect();
         }
     }
@@ -234,9 +243,11 @@ impl<'a> Dialler<'a> {
     fn place(&mut self, number: u32) -> anyhow::Result<()> {
         let (now, media) = (self.now(), self.wire.address(number));
         let media = media.context("no RTP socket")?;
-        let call = self.outbound(media)?;
+        let kind = self.plan.kind(number as usize);
+        let call = self.outbound(media, kind)?;
         let tokens = self.tokens.fork();
-        let dialog = Dialog::uac(now, self.dialog_config(), tokens, &call);
+        let login = kind.and_then(|kind| kind.login.as_deref());
+        let dialog = Dialog::uac(now, self.dialog_config(login), tokens, &call);
         let id = dialog.id().clone();
         self.endpoint.handle(now, EndpointInput::Adopt(id.clone()));
         let at = self.lines.len();
@@ -250,14 +261,16 @@ impl<'a> Dialler<'a> {
         Ok(())
     }
 
-    fn outbound(&self, media: SocketAddr) -> anyhow::Result<OutboundCall> {
+    fn outbound(&self, media: SocketAddr, kind: Option<&Kind>) -> anyhow::Result<OutboundCall> {
         let host = self.flow.local.ip().to_string();
         let from = Uri::sip(Some(&self.plan.call.from), &host, None)?;
         Ok(OutboundCall {
-            target: self.target.clone(),
+            target: kind.map_or_else(|| Ok(self.target.clone()), Kind::target)?,
             from: NameAddr::new(None, &from)?,
             to: None,
-            flow: self.flow,
+            flow: self
+                .flow
+                .towards(kind.map_or(Ok(self.flow.remote), Kind::address)?),
             route: Vec::new(),
             media: MediaAddress {
                 ip: media.ip(),
@@ -270,7 +283,7 @@ impl<'a> Dialler<'a> {
         })
     }
 
-    fn dialog_config(&self) -> DialogConfig {
+    fn dialog_config(&self, login: Option<&str>) -> DialogConfig {
         let codec = CodecCapability {
             name: self.codec.name.into(),
             payload_type: self.codec.static_pt.unwrap_or(0),
@@ -287,7 +300,15 @@ impl<'a> Dialler<'a> {
             srtp: SrtpPolicy::Off,
         };
         let local = self.flow.local;
-        DialogConfig::new(local.ip().to_string(), local.port(), media)
+        let login = login.and_then(|login| login.split_once(':'));
+        DialogConfig {
+            login: login.map(|(user, password)| Login {
+                user: user.to_owned(),
+                password: password.to_owned().into(),
+                realms: Vec::new(),
+            }),
+            ..DialogConfig::new(local.ip().to_string(), local.port(), media)
+        }
     }
 
     fn timers(&mut self) {
@@ -307,14 +328,23 @@ impl<'a> Dialler<'a> {
         }
     }
 
-    fn say_farewells(&mut self) {
-        while let Some((due, at)) = self.farewells.first().copied() {
+    fn follow_cues(&mut self) {
+        while let Some((due, at, cue)) = self.cues.first().copied() {
             if due > self.now() {
                 break;
             }
-            self.farewells.pop_first();
-            self.hang_up(at);
+            self.cues.pop_first();
+            match cue {
+                Cue::HangUp => self.hang_up(at),
+                Cue::Hold => self.reoffer(at, Direction::SendOnly),
+                Cue::Resume => self.reoffer(at, Direction::SendRecv),
+            }
         }
+    }
+
+    fn reoffer(&mut self, at: usize, direction: Direction) {
+        let media = None;
+        self.input(at, DialogInput::Reoffer { direction, media });
     }
 
     fn hang_up(&mut self, at: usize) {
@@ -371,8 +401,8 @@ impl<'a> Dialler<'a> {
             DialogEvent::Answered => self.answered(at),
             DialogEvent::Ended(ended) => self.ended(at, &ended),
             DialogEvent::Finished => self.forget(at),
+            DialogEvent::Ringing { .. } => self.rings(at),
             DialogEvent::Invited { .. }
-            | DialogEvent::Ringing { .. }
             | DialogEvent::EarlyMedia(_)
             | DialogEvent::Confirmed
             | DialogEvent::Info { .. }
@@ -410,8 +440,26 @@ impl<'a> Dialler<'a> {
             line.outcome.answered_at = Some(now);
         }
         self.settle(at);
-        if !self.plan.load.together {
-            self.farewells.insert((now + hold, at));
+        if self.plan.load.together {
+            return;
+        }
+        self.cues.insert((now + hold, at, Cue::HangUp));
+        if self.deed(at) == Deed::Hold {
+            self.cues.insert((now + hold / 4, at, Cue::Hold));
+            self.cues.insert((now + hold / 2, at, Cue::Resume));
+        }
+    }
+
+    fn deed(&self, at: usize) -> Deed {
+        self.plan.kind(at).map_or(Deed::Talk, |kind| kind.does)
+    }
+
+    /// Who gives up does so a moment after it has begun to ring.
+    fn rings(&mut self, at: usize) {
+        let leaving = self.lines.get(at).is_some_and(|line| line.leaving);
+        if self.deed(at) == Deed::Cancel && !leaving {
+            let soon = self.now() + self.plan.load.hold.0 / 4;
+            self.cues.insert((soon, at, Cue::HangUp));
         }
     }
 

@@ -12,6 +12,8 @@ use media_core::codec::{self, CodecSpec};
 use serde::Deserialize;
 use sip_core::value::Uri;
 
+use super::mix::{self, Kind};
+
 /// Calls of one run: a number of a call must fit its mark.
 const MAX_CALLS: u32 = 1 << 20;
 /// Calls placed in a second.
@@ -36,6 +38,9 @@ pub struct Plan {
     /// Sockets.
     #[serde(default)]
     pub rtp: Rtp,
+    /// Kinds of calls beside the plain one; for plans whose calls come and go.
+    #[serde(default)]
+    pub mix: Vec<Kind>,
 }
 
 /// Whom to call.
@@ -165,6 +170,19 @@ impl Plan {
         }
     }
 
+    /// What a call of this run is; none for a plain one.
+    pub fn kind(&self, call: usize) -> Option<&Kind> {
+        mix::kind_of(&self.mix, call).and_then(|kind| self.mix.get(kind))
+    }
+
+    /// Records that the run leaves at the server.
+    pub fn records(&self) -> usize {
+        let calls = 0..self.load.calls as usize;
+        calls
+            .map(|call| self.kind(call).map_or(1, |kind| kind.records))
+            .sum()
+    }
+
     fn check(&self) -> anyhow::Result<()> {
         self.codec()?;
         within("load.calls", self.load.calls, MAX_CALLS)?;
@@ -175,6 +193,18 @@ impl Plan {
         if self.load.hold.0 > MAX_HOLD {
             bail!("load.hold: at most {} h", MAX_HOLD.as_secs() / 3_600);
         }
+        for kind in &self.mix {
+            kind.check()?;
+            ours(kind.address()?.ip(), self.call.namespace)?;
+        }
+        if !self.mix.is_empty() && self.load.together {
+            bail!("mix: its calls come and go (load.together = false)");
+        }
+        within(
+            "mix.share, all together",
+            1 + self.mix.iter().map(|kind| kind.share).sum::<u32>(),
+            101,
+        )?;
         ours(self.address()?.ip(), self.call.namespace)
     }
 }

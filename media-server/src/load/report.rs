@@ -57,6 +57,10 @@ pub struct Calls {
     pub refused: BTreeMap<u16, usize>,
     /// Answered, and ended otherwise than by our BYE.
     pub dropped: usize,
+    /// Answered or refused otherwise than the plan means.
+    pub wrong: usize,
+    /// Records that the server must have of them.
+    pub records: usize,
     /// INVITE → 200.
     pub setup_ms: Spread,
     /// 200 → first RTP packet; a packet that overtakes the 200 counts as 0.
@@ -172,7 +176,7 @@ impl Report {
     pub(super) fn new(plan: &Plan, run: &Run, measured: &Measured) -> Self {
         let (start, end) = &run.hold;
         let hold = start.until(end);
-        let calls = Calls::of(&run.outcomes);
+        let calls = Calls::of(plan, &run.outcomes);
         let mut report = Self {
             plan: plan.name.clone(),
             target: plan.call.to.clone(),
@@ -216,12 +220,17 @@ impl Report {
     pub fn is_good(&self) -> bool {
         let calls = &self.calls;
         self.void.is_empty()
-            && calls.answered == calls.placed
+            && calls.wrong == 0
             && calls.dropped == 0
             && self.sound.silent_calls == 0
             && self.sound.markless_calls == 0
             && self.sound.foreign == 0
     }
+}
+
+/// Answered, or refused where that was meant.
+fn is_right(plan: &Plan, call: usize, outcome: &Outcome) -> bool {
+    outcome.refused == plan.kind(call).and_then(|kind| kind.refused)
 }
 
 fn per_call(plan: &Plan, hold: &Window, idle_kb: Option<u64>, answered: usize) -> PerCall {
@@ -242,7 +251,7 @@ fn per_call(plan: &Plan, hold: &Window, idle_kb: Option<u64>, answered: usize) -
 }
 
 impl Calls {
-    fn of(outcomes: &[Outcome]) -> Self {
+    fn of(plan: &Plan, outcomes: &[Outcome]) -> Self {
         let mut refused = BTreeMap::new();
         for status in outcomes.iter().filter_map(|outcome| outcome.refused) {
             *refused.entry(status).or_insert(0) += 1;
@@ -256,6 +265,11 @@ impl Calls {
             answered: outcomes.iter().filter(|o| o.answered_at.is_some()).count(),
             refused,
             dropped: outcomes.iter().filter(|o| o.dropped).count(),
+            wrong: (0..)
+                .zip(outcomes)
+                .filter(|(call, o)| !is_right(plan, *call, o))
+                .count(),
+            records: plan.records(),
             setup_ms: Spread::of(outcomes.iter().filter_map(|o| o.setup)),
             first_packet_ms: Spread::of(outcomes.iter().filter_map(first)),
         }
@@ -401,6 +415,8 @@ impl Report {
             answered,
             refused,
             dropped,
+            wrong,
+            records,
             setup_ms,
             first_packet_ms,
         } = &self.calls;
@@ -415,7 +431,9 @@ impl Report {
         vec![
             (
                 "calls",
-                format!("{answered} of {placed} answered, {refused} refused, {dropped} dropped"),
+                format!(
+                    "{answered} of {placed} answered, {refused} refused, {dropped} dropped; {wrong} otherwise than meant, {records} records to come"
+                ),
             ),
             ("INVITE → 200", setup_ms.to_string()),
             ("200 → first RTP packet", first_packet_ms.to_string()),
