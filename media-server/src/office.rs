@@ -19,7 +19,7 @@ use model::{
     CallId, NodeId, Snapshot,
     booking::{BookingOutcome, BookingRequest},
     command::{CommandReport, Orders},
-    internal::{FactAck, Heartbeat, RecordingAck, RegistrationReport, Registrations},
+    internal::{FactAck, Heartbeat, RecordingAck, RegistrationReport, Registrations, Share},
 };
 
 mod backoff;
@@ -232,18 +232,13 @@ impl Office {
         answer(self.send(request).await?).await
     }
 
-    /// Says that this node is alive.
-    pub async fn heartbeat(&self, beat: &Heartbeat) -> Result<(), OfficeError> {
+    /// Says that this node is alive; its part of what all together may do.
+    pub async fn heartbeat(&self, beat: &Heartbeat) -> Result<Share, OfficeError> {
         let limits = self.limits();
         let request = Request::post(self.url("heartbeat"))
             .json(beat)
             .limits(limits);
-        let response = self.send(request).await?;
-        if response.is_success() {
-            Ok(())
-        } else {
-            Err(refused(response).await)
-        }
+        answer(self.send(request).await?).await
     }
 
     /// Tells where our phones are.

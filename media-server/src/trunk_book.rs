@@ -12,13 +12,13 @@ mod policy;
 use std::{
     collections::{BTreeMap, HashMap},
     net::IpAddr,
-    sync::{Arc, Mutex, PoisonError},
+    sync::{Arc, Mutex, MutexGuard, PoisonError},
     time::Duration,
 };
 
 use arc_swap::ArcSwap;
 use control_api::envelope::NodeSeal;
-use model::{Snapshot, TenantId};
+use model::{Snapshot, TenantId, internal::Share};
 
 pub use arrival::{Arrived, Parties};
 pub use gate::{Busy, Gate, Turn};
@@ -39,6 +39,8 @@ pub struct Directory {
 pub struct TrunkBook {
     current: ArcSwap<Directory>,
     gates: Mutex<HashMap<String, Arc<Gate>>>,
+    /// Our part of what the office's trunks take, as the office last said.
+    share: Mutex<Option<Share>>,
 }
 
 impl TrunkBook {
@@ -50,10 +52,33 @@ impl TrunkBook {
     /// Takes over what files and office say now.
     pub fn rebuild(&self, settings: &settings::Settings, snapshot: &Snapshot, seal: &NodeSeal) {
         let directory = Directory::of(settings, snapshot, seal);
-        for line in &directory.lines {
-            self.gate(&line.name).set(&line.pace());
-        }
+        self.set_gates(&directory);
         self.current.store(Arc::new(directory));
+    }
+
+    /// Takes over our part of what all switches together may place over the office's trunks. While we take no new calls we
+    /// are given none, and keep what we had for the calls we still have.
+    pub fn lease(&self, share: Share) {
+        if share == Share::NONE {
+            return;
+        }
+        let before = self.share().replace(share);
+        if before != Some(share) {
+            self.set_gates(&self.current());
+        }
+    }
+
+    /// A trunk of the files is this switch's alone. Before the office has said anything there is nobody to share with.
+    fn set_gates(&self, directory: &Directory) {
+        let share = self.share().unwrap_or(Share::WHOLE);
+        for line in &directory.lines {
+            let ours = if line.shared { share } else { Share::WHOLE };
+            self.gate(&line.name).set(&line.pace(), ours);
+        }
+    }
+
+    fn share(&self) -> MutexGuard<'_, Option<Share>> {
+        self.share.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
     /// A place on a trunk for one call of ours: when it may go. The call keeps the [`Turn`] while

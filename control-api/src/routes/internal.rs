@@ -15,7 +15,7 @@ use model::{
     CallId, Fact, NodeId, Snapshot,
     booking::{BookingOutcome, BookingRequest},
     command::{CommandReport, Orders},
-    internal::{FactAck, Heartbeat, RecordingAck, RegistrationReport, Registrations},
+    internal::{FactAck, Heartbeat, RecordingAck, RegistrationReport, Registrations, Share},
 };
 use serde::Deserialize;
 use serde_json::Value;
@@ -260,11 +260,12 @@ async fn order_reports(State(app): State<App>, bytes: Bytes) -> Result<StatusCod
 }
 
 /// Takes a sign of life.
-async fn heartbeat(State(app): State<App>, bytes: Bytes) -> Result<StatusCode, ApiError> {
+async fn heartbeat(State(app): State<App>, bytes: Bytes) -> Result<Json<Share>, ApiError> {
     let beat: Heartbeat = read(&bytes)?;
     app.db().heartbeat(&beat, now_ms()).await?;
     app.ring();
-    Ok(StatusCode::NO_CONTENT)
+    let share = app.db().share_of(beat.node, app.alive_since()).await?;
+    Ok(Json(share))
 }
 
 /// Takes where a switch's phones are registered.

@@ -2,7 +2,10 @@
 
 use std::collections::BTreeMap;
 
-use model::{CallId, NodeId, internal::Heartbeat};
+use model::{
+    CallId, NodeId,
+    internal::{Heartbeat, Share},
+};
 
 use super::{Db, StoreError, Tx, calls, events::NewEvent, sql::sql};
 use crate::{events, fold::CallRecord};
@@ -47,6 +50,19 @@ impl Db {
             }
         }
         Ok(())
+    }
+
+    /// A switch's part among those that take calls and were seen since `since_ms`.
+    pub async fn share_of(&self, node: NodeId, since_ms: i64) -> Result<Share, StoreError> {
+        let query = sql("select id from nodes where accepting and last_seen_ms >= $1 order by id");
+        let rows = self.all(query.bind(since_ms)).await?;
+        let ids: Result<Vec<NodeId>, _> = rows.iter().map(|row| row.parse("id")).collect();
+        let ids = ids?;
+        let place = ids.iter().position(|id| *id == node);
+        Ok(place.map_or(Share::NONE, |place| Share {
+            part: u32::try_from(place).unwrap_or(u32::MAX),
+            of: u32::try_from(ids.len()).unwrap_or(u32::MAX),
+        }))
     }
 
     /// A batch of facts is a sign of life too; it makes nobody ready.

@@ -27,6 +27,7 @@ with_short_leases!(
     a_live_call_comes_back_with_a_heartbeat,
     an_owner_that_never_speaks_is_settled_once,
     the_lease_clock_restarts_with_the_office,
+    the_switches_that_take_calls_share_the_limits,
 );
 
 /// An office that believes in silence after 300 ms.
@@ -120,6 +121,34 @@ mod cases {
             (&json!("node_lost"), &json!(false))
         );
         assert_eq!(kinds(&app, call).await, ["call.lost", "call.ended"]);
+    }
+
+    pub async fn the_switches_that_take_calls_share_the_limits(app: TestApp) {
+        let (one, two) = (Switch::new(1), Switch::new(2));
+        let app = app.restart(|config| config.lease = LONG).await;
+        let share = async |beat: &model::internal::Heartbeat| app.tell("heartbeat", beat).await.1;
+        let (mine, theirs) = (one.beat(1, &[]), two.beat(1, &[]));
+        assert_eq!(share(&mine).await, json!({ "part": 0, "of": 1 }));
+        assert_eq!(share(&theirs).await, json!({ "part": 1, "of": 2 }));
+        assert_eq!(share(&mine).await, json!({ "part": 0, "of": 2 }));
+        let drained = model::internal::Heartbeat {
+            accepting: false,
+            ..theirs.clone()
+        };
+        assert_eq!(share(&drained).await, json!({ "part": 0, "of": 0 }));
+        assert_eq!(share(&mine).await, json!({ "part": 0, "of": 1 }));
+        share(&theirs).await;
+        // The other falls silent: its part is ours once its lease is over.
+        let app = app
+            .restart(|config| config.lease = Duration::from_millis(300))
+            .await;
+        for _ in 0..200 {
+            if app.tell("heartbeat", &mine).await.1 == json!({ "part": 0, "of": 1 }) {
+                return;
+            }
+            tokio::time::sleep(Duration::from_millis(50)).await;
+        }
+        panic!("its part is still kept for it");
     }
 
     pub async fn an_owner_that_never_speaks_is_settled_once(app: TestApp) {

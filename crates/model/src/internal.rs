@@ -8,7 +8,7 @@
 //! | `POST /internal/v1/bookings` | [`crate::booking::BookingRequest`] → [`crate::booking::BookingOutcome`] |
 //! | `POST /internal/v1/registrations` | [`RegistrationReport`] → 204 |
 //! | `GET /internal/v1/registrations?aor=A` | → [`Registrations`] |
-//! | `POST /internal/v1/heartbeat` | [`Heartbeat`] → 204 |
+//! | `POST /internal/v1/heartbeat` | [`Heartbeat`] → [`Share`] |
 //! | `GET /internal/v1/commands?node=ID&boot=N&wait_ms=N` | → [`crate::command::Orders`], at once when there are some |
 //! | `POST /internal/v1/commands` | `[`[`crate::command::CommandReport`]`]` → 204 |
 //!
@@ -61,6 +61,31 @@ pub struct Heartbeat {
     pub live: Vec<CallId>,
     /// Whether it takes new calls.
     pub accepting: bool,
+}
+
+/// A switch's part of what all switches together may do: the limits of tenants' trunks. It holds until the next heartbeat
+/// is answered, however long the office is away. A switch that does not take calls has none.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Share {
+    /// Its number among those that take calls, from 0.
+    pub part: u32,
+    /// How many there are.
+    pub of: u32,
+}
+
+impl Share {
+    /// Everything: there is no other switch.
+    pub const WHOLE: Share = Share { part: 0, of: 1 };
+    /// Nothing.
+    pub const NONE: Share = Share { part: 0, of: 0 };
+
+    /// Of a limit, so that the shares of all sum up to it.
+    pub fn of_limit(self, limit: u32) -> u32 {
+        let Some(each) = limit.checked_div(self.of) else {
+            return 0;
+        };
+        each + u32::from(self.part < limit % self.of)
+    }
 }
 
 /// Where the extensions of a switch are registered: each address of record with all it has there.
@@ -119,4 +144,21 @@ pub struct HeldContact {
     /// The binding.
     #[serde(flatten)]
     pub contact: RegisteredContact,
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn shares_sum_up_to_the_limit() {
+        for of in 1..7 {
+            for limit in [0, 1, 2, 5, 30, 1_000] {
+                let shares = (0..of).map(|part| Share { part, of }.of_limit(limit));
+                assert_eq!(shares.sum::<u32>(), limit, "{limit} among {of}");
+            }
+        }
+        assert_eq!(Share::NONE.of_limit(7), 0);
+        assert_eq!(Share::WHOLE.of_limit(7), 7);
+    }
 }

@@ -458,6 +458,7 @@ fn background(services: &Arc<Services>, data: &Path) -> Vec<JoinHandle<()>> {
     let dead_letters = data.join("refused-facts.jsonl");
     let shipper = Shipper::new(services.journal.clone(), office.clone(), &dead_letters);
     let (node, boot) = (services.journal.node(), services.journal.boot());
+    let trunks = services.trunk_book.clone();
     let pulse = services.clone();
     let beat = move || Pulse {
         live: pulse.calls.all().iter().map(|e| e.dossier.call()).collect(),
@@ -475,6 +476,7 @@ fn background(services: &Arc<Services>, data: &Path) -> Vec<JoinHandle<()>> {
             boot,
             services.snapshots.changes(),
             beat,
+            move |share| trunks.lease(share),
         )),
     ]
 }

@@ -1,6 +1,9 @@
 //! "I am alive, and these are my calls."
 
-use model::{CallId, NodeId, internal::Heartbeat};
+use model::{
+    CallId, NodeId,
+    internal::{Heartbeat, Share},
+};
 use tokio::sync::watch;
 
 use super::Office;
@@ -17,13 +20,15 @@ pub struct Pulse {
 }
 
 /// Beats for ever: every [`super::OfficeTiming::heartbeat`], and at once when `changes` tells of a
-/// new revision (a publish may be waiting for it). A beat that fails is not made up for.
+/// new revision (a publish may be waiting for it). A beat that fails is not made up for; the share
+/// of the last one that was answered stays.
 pub async fn heartbeats(
     office: Office,
     node: NodeId,
     boot: u64,
     mut changes: watch::Receiver<u64>,
     mut pulse: impl FnMut() -> Pulse + Send,
+    share: impl Fn(Share) + Send,
 ) {
     let mut every = tokio::time::interval(office.timing().heartbeat);
     every.set_missed_tick_behavior(tokio::time::MissedTickBehavior::Delay);
@@ -49,8 +54,9 @@ pub async fn heartbeats(
             live,
             accepting,
         };
-        if let Err(error) = office.heartbeat(&beat).await {
-            tracing::debug!(%error, "a heartbeat was not heard");
+        match office.heartbeat(&beat).await {
+            Ok(ours) => share(ours),
+            Err(error) => tracing::debug!(%error, "a heartbeat was not heard"),
         }
     }
 }

@@ -9,12 +9,20 @@ use std::{
 };
 
 use call_core::trunk::Pacer;
+use model::internal::Share;
 use settings::Pace;
 
 /// One trunk's meters. They outlive a reload.
 pub struct Gate {
-    limits: Mutex<(Pace, Pacer)>,
+    limits: Mutex<Limits>,
     live: AtomicU32,
+}
+
+/// What holds now.
+struct Limits {
+    pace: Pace,
+    share: Share,
+    pacer: Pacer,
 }
 
 /// Leave for one call over a trunk.
@@ -34,35 +42,46 @@ pub struct Busy {
 
 impl Default for Gate {
     fn default() -> Self {
-        let pace = Pace::default();
-        let pacer = pacer(&pace);
         Self {
-            limits: Mutex::new((pace, pacer)),
+            limits: Mutex::new(Limits::of(&Pace::default(), Share::WHOLE)),
             live: AtomicU32::new(0),
         }
     }
 }
 
-fn pacer(pace: &Pace) -> Pacer {
-    Pacer::new(pace.cps, pace.burst, pace.wait)
+impl Limits {
+    fn of(pace: &Pace, share: Share) -> Self {
+        let burst = share.of_limit(pace.burst);
+        Self {
+            pace: pace.clone(),
+            share,
+            pacer: Pacer::new(pace.cps, burst, pace.wait).one_of(share.of),
+        }
+    }
+
+    /// Calls that this switch may have at a time; none for as many as come.
+    fn most(&self) -> Option<u32> {
+        let calls = self.pace.calls;
+        (calls != 0).then(|| self.share.of_limit(calls))
+    }
 }
 
 impl Gate {
-    /// These limits hold from now on; unchanged ones keep their line of waiting calls.
-    pub(super) fn set(&self, pace: &Pace) {
+    /// These limits hold from now on, and this part of them is ours; unchanged ones keep their line of waiting calls.
+    pub(super) fn set(&self, pace: &Pace, share: Share) {
         let mut limits = self.limits.lock().unwrap_or_else(PoisonError::into_inner);
-        if limits.0 != *pace {
-            *limits = (pace.clone(), pacer(pace));
+        if limits.pace != *pace || limits.share != share {
+            *limits = Limits::of(pace, share);
         }
     }
 
     pub(super) fn take(self: Arc<Self>, now: Duration) -> Result<Turn, Busy> {
         let mut limits = self.limits.lock().unwrap_or_else(PoisonError::into_inner);
-        let (most, live) = (limits.0.calls, self.live.load(Ordering::Relaxed));
-        if most != 0 && live >= most {
+        let live = self.live.load(Ordering::Relaxed);
+        if limits.most().is_some_and(|most| live >= most) {
             return Err(Busy { retry_after_s: 2 });
         }
-        let at = limits.1.take(now).map_err(|full| {
+        let at = limits.pacer.take(now).map_err(|full| {
             let seconds = full.retry_after.as_secs() + 1;
             Busy {
                 retry_after_s: u32::try_from(seconds).unwrap_or(u32::MAX),
@@ -87,10 +106,13 @@ mod tests {
     #[test]
     fn a_trunk_takes_its_calls_and_no_more_until_one_ends() {
         let gate = Arc::new(Gate::default());
-        gate.set(&Pace {
-            calls: 2,
-            ..Pace::default()
-        });
+        gate.set(
+            &Pace {
+                calls: 2,
+                ..Pace::default()
+            },
+            Share::WHOLE,
+        );
         let one = gate.clone().take(Duration::ZERO).ok();
         let two = gate.clone().take(Duration::ZERO).ok();
         assert!(one.is_some() && two.is_some());
@@ -109,10 +131,28 @@ mod tests {
             cps: 1,
             ..Pace::default()
         };
-        gate.set(&pace);
+        gate.set(&pace, Share::WHOLE);
         let at = |gate: &Arc<Gate>| gate.clone().take(Duration::ZERO).map(|turn| turn.at);
         assert_eq!(at(&gate).ok(), Some(Duration::ZERO));
-        gate.set(&pace);
+        gate.set(&pace, Share::WHOLE);
         assert_eq!(at(&gate).ok(), Some(Duration::from_secs(1)));
+    }
+
+    #[test]
+    fn switches_share_what_a_trunk_takes() {
+        let pace = Pace {
+            calls: 5,
+            cps: 1,
+            ..Pace::default()
+        };
+        let taken = |part| {
+            let gate = Arc::new(Gate::default());
+            gate.set(&pace, Share { part, of: 2 });
+            let turns: Vec<_> = (0..9).map(|_| gate.clone().take(Duration::ZERO)).collect();
+            let times = turns.iter().flatten().map(|turn| turn.at.as_secs());
+            times.collect::<Vec<_>>()
+        };
+        // Together five calls, and one a second.
+        assert_eq!((taken(0), taken(1)), (vec![0, 2, 4], vec![0, 2]));
     }
 }

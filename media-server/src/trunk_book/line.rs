@@ -34,6 +34,8 @@ pub struct TrunkLine {
     pub profile: String,
     /// Whose it is; none = the operator's.
     pub tenant: Option<TenantId>,
+    /// Whether other switches have it too: its limits are for all together.
+    pub shared: bool,
     /// What is written about it, the carrier's part filled in.
     pub settings: Trunk,
     /// How it writes numbers.
@@ -93,6 +95,7 @@ impl TrunkLine {
         }
         let mut line = TrunkLine::new(profile, trunk, Some(entry.tenant));
         line.login = login(entry, seal);
+        line.shared = true;
         Some(line)
     }
 
@@ -106,6 +109,7 @@ impl TrunkLine {
             name: trunk.name.clone(),
             profile: profile.name.clone(),
             tenant,
+            shared: false,
             plan: trunk.number_plan(),
             identity_in: order.into_iter().map(source).collect(),
             naming: naming(named.unwrap_or_default()),

@@ -19,7 +19,7 @@ use media_server::office::{Office, OfficeConfig, OfficeTiming};
 use model::{
     CallId, Fact, Snapshot,
     booking::{BookingOutcome, BookingRequest},
-    internal::{FactAck, FactBatch, Heartbeat, RecordingAck},
+    internal::{FactAck, FactBatch, Heartbeat, RecordingAck, Share},
 };
 use sha2::{Digest, Sha256};
 use tokio::sync::watch;
@@ -266,7 +266,7 @@ async fn heartbeat(
         return *refusal;
     }
     fake.change(|world| world.beats.push(beat));
-    StatusCode::NO_CONTENT.into_response()
+    Json(Share { part: 1, of: 3 }).into_response()
 }
 
 async fn booking(

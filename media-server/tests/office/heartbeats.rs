@@ -3,7 +3,7 @@
 use std::time::Duration;
 
 use media_server::office::{Office, OfficeConfig, OfficeTiming, Pulse, heartbeats};
-use model::NodeId;
+use model::{NodeId, internal::Share};
 use tokio::sync::watch;
 
 use crate::{
@@ -27,9 +27,12 @@ async fn beats_carry_the_live_calls_and_go_on_after_failures() {
     };
     let office = fake.client(Duration::from_secs(5));
     let node = NodeId::new(1, 2);
-    let beating = tokio::spawn(heartbeats(office, node, 3, changes, pulse));
+    let (told, shares) = std::sync::mpsc::channel();
+    let keep = move |share| told.send(share).unwrap();
+    let beating = tokio::spawn(heartbeats(office, node, 3, changes, pulse, keep));
     fake.until(|world| world.beats.len() >= 3).await;
     beating.abort();
+    assert_eq!(shares.recv().unwrap(), Share { part: 1, of: 3 });
     fake.see(|world| {
         let beat = &world.beats[0];
         assert_eq!((beat.node, beat.boot, beat.revision), (node, 3, 9));
@@ -57,7 +60,14 @@ async fn a_new_revision_is_told_without_waiting_for_the_next_beat() {
         ..Pulse::default()
     };
     let office = Office::new(config, egress);
-    let beating = tokio::spawn(heartbeats(office, NodeId::new(1, 1), 1, changes, pulse));
+    let beating = tokio::spawn(heartbeats(
+        office,
+        NodeId::new(1, 1),
+        1,
+        changes,
+        pulse,
+        drop,
+    ));
     fake.until(|world| world.beats.len() == 1).await;
     tell.send(2).unwrap();
     fake.until(|world| world.beats.len() == 2).await;

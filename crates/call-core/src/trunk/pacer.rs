@@ -35,6 +35,15 @@ impl Pacer {
         }
     }
 
+    /// The pace of one of so many who share it: each goes as much slower.
+    #[must_use]
+    pub fn one_of(self, many: u32) -> Pacer {
+        Pacer {
+            gap: self.gap.saturating_mul(many.max(1)),
+            ..self
+        }
+    }
+
     /// Takes the next place: when the call may go, `now` or later.
     ///
     /// # Errors
