@@ -37,7 +37,7 @@ const fn ten_minutes() -> Length {
 }
 
 /// The room of a slot: whoever parks and whoever picks up.
-pub(super) fn slot(name: String, entry: Entry) -> RoomOp {
+pub(super) fn slot(name: &str, entry: Entry) -> RoomOp {
     RoomOp {
         room: format!("park/{name}"),
         seats: 2,
@@ -65,7 +65,7 @@ impl Action for Park {
             alone_for: Some(self.wait.0),
             refused: self.taken.clone(),
             timed_out: self.forgotten.clone(),
-            ..slot(self.slot.text(variables), Entry::Parks)
+            ..slot(&self.slot.text(variables), Entry::Parks)
         })])
     }
 }

@@ -31,7 +31,7 @@ impl Action for Pickup {
     fn ops(&self, variables: &Variables) -> Result<Vec<Op>, Refused> {
         Ok(vec![Op::Room(RoomOp {
             refused: self.empty.clone(),
-            ..slot(self.slot.text(variables), Entry::PicksUp)
+            ..slot(&self.slot.text(variables), Entry::PicksUp)
         })])
     }
 }
