@@ -355,7 +355,9 @@ fn ended(state: &mut State, target: usize, end: &Ended) {
         state.inbox.push_back(Input::BridgeEnded);
         return;
     }
-    if seek::elsewhere(state, target, end) {
+    // Whom we have hung up on has had his say.
+    let over = state.dialling.parties.get(&target).is_some_and(|p| p.over);
+    if over || seek::elsewhere(state, target, end) {
         return;
     }
     let rang = state.dialling.parties.get(&target).is_some_and(|p| p.rang);
