@@ -1,8 +1,10 @@
-//! T11 and T17 with phones that are not ours: baresip registers with its password over UDP, TCP and TLS, calls the agent over
-//! each, and both are heard. JsSIP, a browser's phone, registers over a secured WebSocket.
+//! T11 and T17 with phones that are not ours: baresip and linphone register with their passwords over UDP, TCP and TLS, call the
+//! agent and each other over each, and both are heard. JsSIP, a browser's phone, registers over a secured WebSocket.
 
 #[path = "rig/baresip.rs"]
 mod baresip;
+#[path = "rig/linphone.rs"]
+mod linphone;
 #[path = "rig/node.rs"]
 mod rig;
 #[path = "rig/talker.rs"]
@@ -16,6 +18,7 @@ use std::{
 };
 
 use baresip::{Call, Manner, Running};
+use linphone::{Account, Linphone};
 use media_server::node::NodeHandle;
 use rig::Site;
 use serde_json::{Value, json};
@@ -77,6 +80,18 @@ impl Door {
         let phone = Running::register(&manner, &format!("secret-{user}"));
         phone.says("[1 binding]");
         phone
+    }
+
+    /// A linphone of this user, on its way to be registered.
+    fn linphone(&self, user: &str, transport: &'static str, says: &[i16]) -> Linphone {
+        let account = Account {
+            user,
+            password: &format!("secret-{user}"),
+            domain: DOMAIN,
+            at: self.at(transport),
+            transport,
+        };
+        Linphone::register(&account, says)
     }
 
     /// What the office knows of registrations, once it is so many.
@@ -206,9 +221,14 @@ fn tone(hz: f64) -> Vec<i16> {
 
 /// How many 20 ms of it are this tone and little else (Goertzel).
 fn frames_of(hz: f64, heard: &[i16]) -> usize {
+    frames_at(8_000, hz, heard)
+}
+
+fn frames_at(rate_hz: u32, hz: f64, heard: &[i16]) -> usize {
+    let rate = f64::from(rate_hz);
     let is_tone = |frame: &[i16]| {
         let power: f64 = frame.iter().map(|s| f64::from(*s).powi(2)).sum();
-        let angle = hz / 8_000.0 * std::f64::consts::TAU;
+        let angle = hz / rate * std::f64::consts::TAU;
         let parts = frame.iter().enumerate().map(|(n, s)| {
             let (sin, cos) = (angle * n as f64).sin_cos();
             (f64::from(*s) * cos, f64::from(*s) * sin)
@@ -217,7 +237,8 @@ fn frames_of(hz: f64, heard: &[i16]) -> usize {
         let share = (re * re + im * im) * 2.0 / (frame.len() as f64 * power.max(1.0));
         power / frame.len() as f64 > 250_000.0 && share > 0.8
     };
-    heard.chunks_exact(160).filter(|f| is_tone(f)).count()
+    let frame = rate_hz as usize / 50;
+    heard.chunks_exact(frame).filter(|f| is_tone(f)).count()
 }
 
 const PHONES: &str = r#"
@@ -286,6 +307,111 @@ async fn phones_call_each_other_over_udp_tcp_and_tls() {
     let ended = |c: &Value| c["state"] == "ended" && c["end_reason"] == "caller_hangup";
     assert_eq!(door.site.office().calls(3, ended).await.len(), 3);
     door.registered(0).await;
+    node.stop().await;
+}
+
+/// Linphone calls the agent over each transport at the same time; each is understood, and hears the agent.
+#[tokio::test(flavor = "multi_thread")]
+async fn linphone_registers_over_udp_tcp_and_tls_calls_the_agent_and_both_are_heard() {
+    let test = "linphone_registers_over_udp_tcp_and_tls_calls_the_agent_and_both_are_heard";
+    if !linphone::is_here(test) {
+        return;
+    }
+    let door = Door::new();
+    let node = door.site.start().await;
+    if node.services.models.is_none() {
+        println!("SKIP {test}: the models of the recogniser are not here (scripts/models)");
+        return node.stop().await;
+    }
+    extensions(&door.site, &node, &["1001", "1002", "1003"]).await;
+    let says = guest("udp").await.says;
+    let mut phones =
+        ["udp", "tcp", "tls"].map(|way| (way, door.linphone(user_of(way), way, &says)));
+    door.registered(3).await;
+    for (_, phone) in &mut phones {
+        phone.keep("heard.wav");
+        phone.tell(&format!("call sip:agent@{DOMAIN}"));
+        phone.wait_for("Media streams established");
+    }
+    tokio::time::sleep(Duration::from_secs(20)).await;
+    for (transport, mut phone) in phones {
+        phone.tell("terminate");
+        phone.wait_for("ended");
+        let (heard, rate_hz) = phone.kept("heard.wav");
+        phone.quit();
+        let user = json!(user_of(transport));
+        let over = |c: &Value| c["state"] == "ended" && c["from"] == user;
+        let record = door.site.office().calls(1, over).await.remove(0);
+        assert_eq!(record["end_reason"], "caller_hangup", "{record:#}");
+        let said = door.site.office().said(&record, "caller").await;
+        let text = |s: &Value| s["text"].as_str().unwrap_or_default().to_owned();
+        let words = said.iter().map(text).collect::<Vec<_>>().join(" ");
+        let score = local_speech::wer::score(WORDS, &words);
+        println!("{transport}: '{words}' {:.2}", score.rate());
+        assert!(score.rate() <= 0.5, "{transport}: '{words}'");
+        let loud = heard.iter().filter(|s| s.unsigned_abs() > 1_000).count();
+        assert!(
+            loud > rate_hz as usize,
+            "{transport} hears the agent: {loud}"
+        );
+    }
+    door.registered(0).await;
+    node.stop().await;
+}
+
+/// Over each transport: linphone calls baresip, then baresip calls linphone; each hears the other.
+#[tokio::test(flavor = "multi_thread")]
+async fn linphone_and_baresip_call_each_other_over_udp_tcp_and_tls() {
+    let test = "linphone_and_baresip_call_each_other_over_udp_tcp_and_tls";
+    if !linphone::is_here(test) || !baresip::is_here(test) {
+        return;
+    }
+    let door = Door::with(Some(PHONES));
+    let node = door.site.start().await;
+    extensions(&door.site, &node, &["1001", "1002"]).await;
+    for (transport, calls) in [("udp", 2), ("tcp", 4), ("tls", 6)] {
+        let at = door.at(transport);
+        let manner = Manner {
+            transport,
+            says: tone(600.0),
+            seconds: 60,
+            ..Manner::default()
+        };
+        let mut bare = door.phone("1001", &manner);
+        let mut lin = door.linphone("1002", transport, &tone(1_000.0).repeat(30));
+        door.registered(2).await;
+        lin.keep("first.wav");
+        lin.tell(&format!("call sip:1001@{DOMAIN}"));
+        lin.wait_for("Media streams established");
+        bare.wait_for("CALL_ESTABLISHED");
+        tokio::time::sleep(Duration::from_millis(2_500)).await;
+        lin.tell("terminate");
+        lin.wait_for("ended");
+        bare.wait_for("CALL_CLOSED");
+        lin.keep("second.wav");
+        bare.tell("dial", &format!("sip:1002@{at};transport={transport}"));
+        bare.wait_for("CALL_ESTABLISHED");
+        lin.wait_for("Media streams established");
+        tokio::time::sleep(Duration::from_millis(2_500)).await;
+        bare.tell("hangup", "");
+        bare.wait_for("CALL_CLOSED");
+        lin.wait_for("ended");
+        for name in ["first.wav", "second.wav"] {
+            let (heard, rate_hz) = lin.kept(name);
+            let frames = frames_at(rate_hz, 600.0, &heard);
+            println!("{transport} {name}: {frames} frames of baresip");
+            assert!(frames > 40, "{transport} {name}: {}", lin.console());
+        }
+        lin.quit();
+        bare.tell("quit", "");
+        let call = bare.finish();
+        let frames = frames_of(1_000.0, &call.heard);
+        println!("{transport}: baresip hears {frames} frames of linphone");
+        assert!(frames > 40, "{transport}: {}", call.trace);
+        let ended = |c: &Value| c["state"] == "ended" && c["end_reason"] == "caller_hangup";
+        assert_eq!(door.site.office().calls(calls, ended).await.len(), calls);
+        door.registered(0).await;
+    }
     node.stop().await;
 }
 
