@@ -42,6 +42,15 @@ struct Ended {
 }
 
 impl Ended {
+    /// No dialog outlives its last transaction: an INVITE that was refused rests for 32 s (RFC 3261 §17.1.1.2, timer D).
+    async fn leaves_nothing(&self) {
+        let until = Instant::now() + s(40);
+        while !self.node.services.book.is_empty() && Instant::now() < until {
+            tokio::time::sleep(Duration::from_millis(50)).await;
+        }
+        assert!(self.node.services.book.is_empty(), "a dialog is left");
+    }
+
     async fn facts(&self, kind: &str) -> Vec<Value> {
         self.office.facts(&self.call, kind).await
     }
@@ -112,11 +121,6 @@ impl Story {
         let call = found.pop().expect("a record");
         assert_eq!(call["end_reason"], reason, "{call:#}");
         assert_eq!(self.office.facts(&call, "ended").await.len(), 1);
-        let until = Instant::now() + s(40);
-        while !self.node.services.book.is_empty() && Instant::now() < until {
-            tokio::time::sleep(Duration::from_millis(50)).await;
-        }
-        assert!(self.node.services.book.is_empty(), "a dialog is left");
         Ended {
             _site: self._site,
             node: self.node,
@@ -195,6 +199,7 @@ async fn t15_the_first_target_is_busy_the_second_answers_and_both_hear_each_othe
     far.succeeds(LIMIT);
     busy.succeeds(LIMIT);
     let over = story.end("operator_hangup").await;
+    over.leaves_nothing().await;
     let attempts = over.facts("transfer_attempt").await;
     let outcomes: Vec<&str> = attempts
         .iter()
@@ -310,6 +315,7 @@ async fn t15_a_caller_who_hangs_up_while_it_rings_cancels_the_call_to_the_desk()
         .await;
     rings.succeeds(LIMIT);
     let over = story.end("caller_hangup").await;
+    over.leaves_nothing().await;
     let attempts = over.facts("transfer_attempt").await;
     assert_eq!(attempts[0]["outcome"], "ringing", "{attempts:#?}");
     assert!(over.facts("transferred").await.is_empty());

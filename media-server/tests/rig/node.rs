@@ -3,11 +3,15 @@
 #![allow(dead_code, reason = "each test program uses its part")]
 
 use std::{
+    collections::BTreeSet,
     io::{BufRead, BufReader},
     net::{SocketAddr, TcpListener, UdpSocket},
     path::{Path, PathBuf},
     process::{Child, Command, Stdio},
-    sync::atomic::{AtomicU16, Ordering},
+    sync::{
+        Mutex,
+        atomic::{AtomicU16, Ordering},
+    },
     time::{Duration, Instant},
 };
 
@@ -23,12 +27,15 @@ pub fn root() -> PathBuf {
         .to_owned()
 }
 
-/// A port that is free for UDP and TCP at this moment.
+/// A port that is free for UDP and TCP at this moment, and that this program has not been given before: between two
+/// questions nobody holds it, and the system may well name it twice.
 pub fn free_port() -> u16 {
+    static GIVEN: Mutex<BTreeSet<u16>> = Mutex::new(BTreeSet::new());
     loop {
         let udp = UdpSocket::bind("127.0.0.1:0").unwrap();
         let port = udp.local_addr().unwrap().port();
-        if TcpListener::bind(("127.0.0.1", port)).is_ok() {
+        let is_free = TcpListener::bind(("127.0.0.1", port)).is_ok();
+        if is_free && GIVEN.lock().unwrap().insert(port) {
             return port;
         }
     }
