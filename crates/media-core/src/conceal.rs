@@ -1,9 +1,15 @@
 //! Packet loss concealment after ITU-T G.711 Appendix I, without its delay and with a slightly slower fade.
 //!
 //! The last pitch period is repeated, then the last two, then three, so that long bursts do not buzz; the gain holds for
-//! 15 ms and is gone after 75. Where sound comes back the repetition is faded into it.
+//! 15 ms and is gone after 75. Where the sound behind the hole is known in time the repetition is led into it (`bridge`);
+//! where it comes back unforeseen it is faded in.
+
+mod bridge;
+
+pub use bridge::LONGEST_MS as BRIDGED_MS;
 
 use crate::Rate;
+use bridge::Bridge;
 
 const MIN_PITCH_MS: usize = 5;
 const MAX_PITCH_MS: usize = 15;
@@ -22,6 +28,7 @@ pub struct Concealer {
     pitch: usize,
     cursor: usize,
     heard_anything: bool,
+    bridge: Bridge,
 }
 
 impl Concealer {
@@ -35,6 +42,7 @@ impl Concealer {
             pitch: rate.samples(10),
             cursor: 0,
             heard_anything: false,
+            bridge: Bridge::new(rate),
         }
     }
 
@@ -50,9 +58,10 @@ impl Concealer {
 
     /// Real sound went out: remember it. After a loss `pcm` is first faded in over the made-up sound.
     pub fn observe(&mut self, pcm: &mut [i16]) {
-        if self.lost > 0 {
+        if self.lost > 0 && !self.bridge.has_arrived() {
             self.fade_in(pcm);
         }
+        self.bridge.clear();
         self.lost = 0;
         self.heard_anything = true;
         let len = self.history.len();
@@ -64,17 +73,46 @@ impl Concealer {
 
     /// Makes up `out`.
     pub fn fill(&mut self, out: &mut [i16]) {
-        if self.is_silent() {
-            self.lost = self.lost.saturating_add(out.len());
-            out.fill(0);
+        for sample in out {
+            *sample = match self.bridge.next() {
+                Some(planned) => {
+                    self.lost = self.lost.saturating_add(1);
+                    planned
+                }
+                None => self.extrapolate(),
+            };
+        }
+    }
+
+    /// The sound behind the hole is known already: what is made up next, `gap` samples, runs into it. Without effect where
+    /// that cannot be done, or is being done.
+    pub fn bridge(&mut self, gap: usize, after: &[i16]) {
+        if self.is_silent() || self.bridge.is_planned() || !self.bridge.suits(gap, after) {
             return;
         }
+        self.begin();
+        let (lost, cursor) = (self.lost, self.cursor);
+        let mut bridge = std::mem::take(&mut self.bridge);
+        bridge.plan(gap, after, self.pitch, || self.next_sample());
+        self.bridge = bridge;
+        (self.lost, self.cursor) = (lost, cursor);
+    }
+
+    fn extrapolate(&mut self) -> i16 {
+        self.bridge.clear();
+        if self.is_silent() {
+            self.lost = self.lost.saturating_add(1);
+            return 0;
+        }
+        self.begin();
+        self.next_sample()
+    }
+
+    /// A hole begins: what is to be repeated?
+    fn begin(&mut self) {
         if self.lost == 0 {
             self.pitch = self.find_pitch();
             self.cursor = 0;
-        }
-        for sample in out {
-            *sample = self.next_sample();
         }
     }
 

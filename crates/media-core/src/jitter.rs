@@ -16,7 +16,7 @@ pub use delay::DelayEstimator;
 pub use ears::Heard;
 pub use seq::{SeqTracker, SeqVerdict};
 
-use crate::conceal::Concealer;
+use crate::conceal::{BRIDGED_MS, Concealer};
 use crate::rtp::timestamp_distance;
 use crate::stretch::{self, Urgency};
 use crate::{Frame, Rate};
@@ -535,6 +535,7 @@ impl Jitter {
             let run = match self.store.run(position, len - done) {
                 Run::Known(n) => self.emit(position, n, &mut out.samples_mut()[done..done + n]),
                 Run::Missing(n) => {
+                    self.bridge(position);
                     self.make_up(n, &mut missing, &mut out.samples_mut()[done..done + n])
                 }
                 Run::Empty => {
@@ -551,6 +552,23 @@ impl Jitter {
         self.concealer.observe(out);
         self.played_until = self.played_until.max(position + n as i64);
         n
+    }
+
+    /// A hole whose other end is known is led over to it.
+    fn bridge(&mut self, from: i64) {
+        let longest = self.rate.samples(BRIDGED_MS);
+        let Run::Missing(gap) = self.store.run(from, longest) else {
+            return;
+        };
+        let mut after = [0_i16; crate::MAX_FRAME_LEN];
+        let wanted = self.rate.frame_len();
+        let Run::Known(known) = self.store.run(from + gap as i64, wanted) else {
+            return;
+        };
+        if let Some(after) = after.get_mut(..known) {
+            self.store.copy(from + gap as i64, after);
+            self.concealer.bridge(gap, after);
+        }
     }
 
     fn make_up(&mut self, n: usize, missing: &mut usize, out: &mut [i16]) -> usize {

@@ -137,6 +137,77 @@ fn a_lost_vowel_is_made_up_more_like_itself_than_silence_and_a_long_loss_fades()
     assert!(long[1_000..].iter().all(|s| *s == 0));
 }
 
+/// The vowel, and what stands in for 20 ms of it: extrapolated, or led into what is known to follow.
+fn without_a_frame(bridged: bool) -> (Vec<i16>, Vec<i16>) {
+    let truth: Vec<i16> = (0..2_400).map(vowel).collect();
+    let mut made = truth.clone();
+    let mut concealer = Concealer::new(Rate::Hz8000);
+    concealer.observe(&mut made[..1_600]);
+    if bridged {
+        concealer.bridge(160, &truth[1_760..1_920]);
+    }
+    concealer.fill(&mut made[1_600..1_760]);
+    concealer.observe(&mut made[1_760..1_920]);
+    (truth, made)
+}
+
+fn error_of(truth: &[i16], made: &[i16]) -> f64 {
+    let pairs = made.iter().zip(truth);
+    pairs
+        .map(|(a, b)| (f64::from(*a) - f64::from(*b)).powi(2))
+        .sum()
+}
+
+#[test]
+fn a_hole_whose_end_is_known_runs_into_what_follows_and_leaves_that_alone() {
+    let (truth, bridged) = without_a_frame(true);
+    assert_eq!(bridged[1_760..], truth[1_760..]);
+    let (_, extrapolated) = without_a_frame(false);
+    let hole = 1_600..1_760;
+    let error = |made: &[i16]| error_of(&truth[hole.clone()], &made[hole.clone()]);
+    assert!(
+        error(&bridged) < error(&extrapolated),
+        "{} for {}",
+        error(&bridged),
+        error(&extrapolated)
+    );
+    let step = |pcm: &[i16]| {
+        let steps = pcm.windows(2).map(|w| (w[1] - w[0]).unsigned_abs());
+        steps.max().unwrap_or(0)
+    };
+    assert!(
+        step(&bridged[1_740..1_780]) <= step(&truth[1_500..2_000]),
+        "no seam at the end"
+    );
+}
+
+#[test]
+fn a_bridge_that_cannot_be_built_changes_nothing() {
+    let filled = |gap: usize, after: &[i16]| {
+        let mut concealer = Concealer::new(Rate::Hz8000);
+        let mut pcm: Vec<i16> = (0..1_600).map(vowel).collect();
+        concealer.observe(&mut pcm);
+        concealer.bridge(gap, after);
+        let mut out = vec![0; 160];
+        concealer.fill(&mut out);
+        out
+    };
+    let after: Vec<i16> = (1_760..1_920).map(vowel).collect();
+    let extrapolated = filled(0, &after);
+    assert_eq!(
+        filled(160, &after[..20]),
+        extrapolated,
+        "too little is known"
+    );
+    assert_eq!(filled(481, &after), extrapolated, "the hole is too long");
+    assert_ne!(filled(160, &after), extrapolated);
+    let mut deaf = Concealer::new(Rate::Hz16000);
+    deaf.bridge(160, &after);
+    let mut out = [7; 320];
+    deaf.fill(&mut out);
+    assert_eq!(out, [0; 320], "who has heard nothing makes silence");
+}
+
 #[test]
 fn the_recording_header_describes_what_follows() {
     let header = wav_header(Rate::Hz8000, 3_200);
