@@ -19,6 +19,7 @@ use media_server::{
 use rig::Site;
 use serde_json::{Value, json};
 use sipp::{Sipp, header};
+use socket2::{Domain, Socket, Type};
 
 const LIMIT: Duration = Duration::from_secs(50);
 
@@ -96,6 +97,19 @@ async fn a_taken_port_fails_its_profile_alone_until_it_is_free() {
     node.stop().await;
 }
 
+/// A port at which nobody answers for as long as its holders live: UDP that nobody reads, TCP that refuses. A port that is merely free
+/// is soon some other socket's.
+fn dead_port() -> ((UdpSocket, Socket), u16) {
+    loop {
+        let udp = UdpSocket::bind("127.0.0.1:0").unwrap();
+        let at = udp.local_addr().unwrap();
+        let tcp = Socket::new(Domain::IPV4, Type::STREAM, None).unwrap();
+        if tcp.bind(&at.into()).is_ok() {
+            return ((udp, tcp), at.port());
+        }
+    }
+}
+
 /// Far sides that cannot be reached: no such name, nobody at the port, nobody who answers.
 const DEAD: &str = r#"
 context = "internal"
@@ -134,9 +148,9 @@ do = [{ log = "does not answer" }, "answer", { say = "Nobody answers." }, { hang
 
 #[tokio::test(flavor = "multi_thread")]
 async fn a_dead_far_side_takes_its_own_branch_and_nobody_else_notices() {
-    let dead = rig::free_port().to_string();
+    let (_held, dead) = dead_port();
     let site = Site::new("", None);
-    let plan = DEAD.replace("PORT", &dead);
+    let plan = DEAD.replace("PORT", &dead.to_string());
     let plan = plan.replace("SIP", &site.sip.to_string());
     site.write("dialplans/internal.toml", &plan);
     let node = site.start().await;

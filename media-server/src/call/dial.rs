@@ -102,6 +102,10 @@ impl Drop for Alarm {
     }
 }
 
+/// The call machine alone says when a target has rung long enough, and cancels it; the dialog of a call that is not there any more gives up
+/// so much later. With one limit for both it was chance whether somebody silent "did not answer" or "could not be reached".
+const CANCEL_GRACE: Duration = Duration::from_secs(1);
+
 /// Begins to call all targets of one attempt.
 pub(super) fn begin(
     state: &mut State,
@@ -166,7 +170,7 @@ async fn invite(
     media: MediaAddress,
 ) -> Result<(), ActorProcessingErr> {
     let hops_left = state.args.facing.hops_left();
-    let call = place.call(media, state.dialling.ring_for, hops_left);
+    let call = place.call(media, state.dialling.ring_for + CANCEL_GRACE, hops_left);
     let attempt = state.dialling.attempt;
     let me = state.me.clone();
     let services = state.services();

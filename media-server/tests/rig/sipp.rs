@@ -90,7 +90,7 @@ impl Sipp {
     }
 
     fn command(file: &Path, port: u16, keys: &[(&str, &str)]) -> Command {
-        let (port, media) = (port.to_string(), (super::rig::free_port() & !1).to_string());
+        let (port, media) = (port.to_string(), super::rig::free_port().to_string());
         let mut command = Command::new("sipp");
         command.arg("-sf").arg(file);
         command.args([
@@ -128,7 +128,7 @@ impl Sipp {
         let call_id = format!("{scenario}-{}@sipp.invalid", super::rig::free_port());
         let file = super::rig::root().join(format!("loadtest/scenarios/{scenario}.xml"));
         let port = super::rig::free_port().to_string();
-        let media = (super::rig::free_port() & !1).to_string();
+        let media = super::rig::free_port().to_string();
         let mut command = Command::new("sipp");
         command.arg(server.to_string()).arg("-sf").arg(&file);
         command.args(["-s", user, "-cid_str", &call_id, "-m", "1", "-nostdin"]);
