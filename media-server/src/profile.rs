@@ -159,6 +159,11 @@ impl Profile {
         before.as_deref() != Some(&ip)
     }
 
+    /// Whether digits come and go as tones in the sound.
+    pub fn keys_in_band(&self) -> bool {
+        self.settings.dtmf == Dtmf::Inband
+    }
+
     fn media_policy(&self) -> MediaPolicy {
         let names = self.settings.codecs.iter();
         MediaPolicy {

@@ -148,6 +148,7 @@ fn config(mode: Mode, remote: SocketAddr) -> LegConfig {
         ears: Some(Rate::Hz8000),
         timeouts: Timeouts::default(),
         reflex_armed: false,
+        keys_in_band: false,
     }
 }
 

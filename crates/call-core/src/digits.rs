@@ -26,6 +26,8 @@ pub enum Via {
     Rfc4733,
     /// SIP INFO with `application/dtmf-relay` or `application/dtmf`.
     Info,
+    /// Tones in the sound.
+    Tones,
 }
 
 /// One reported press.

@@ -43,6 +43,8 @@ fn the_same_press_by_both_ways_counts_once() {
         "its twin was used up"
     );
     assert_eq!(press(&mut collector, 450, '5', Via::Rfc4733), None);
+    assert_eq!(press(&mut collector, 3_000, '6', Via::Tones), Some('6'));
+    assert_eq!(press(&mut collector, 3_400, '6', Via::Info), None);
 }
 
 #[test]

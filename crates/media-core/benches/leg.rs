@@ -31,6 +31,7 @@ fn config(mode: Mode, ears: Option<Rate>) -> LegConfig {
         ears,
         timeouts: Timeouts::default(),
         reflex_armed: ears.is_some(),
+        keys_in_band: false,
     }
 }
 

@@ -103,6 +103,7 @@ fn leg(spec: &'static codec::CodecSpec, of_ours: bool, mode: Mode) -> Leg {
         ears: of_ours.then_some(Rate::Hz16000),
         timeouts: Timeouts::default(),
         reflex_armed: false,
+        keys_in_band: false,
     };
     let ssrc = 1 + u32::from(of_ours);
     let wire = Wire {

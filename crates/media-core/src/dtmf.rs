@@ -1,4 +1,8 @@
-//! Telephone keys as RTP events (RFC 4733): each key once in, three ends out.
+//! Telephone keys as RTP events (RFC 4733): each key once in, three ends out; as tones in the sound where it must be ([`ToneReader`]).
+
+mod tones;
+
+pub use tones::ToneReader;
 
 use crate::Error;
 use crate::rtp::timestamp_distance;

@@ -14,13 +14,13 @@ pub use line::{EventFormat, Negotiated, RtcpPath};
 pub use reports::REPORT_EVERY;
 pub use source::{Admission, SourceLock};
 pub use terms::{
-    Command, Digit, EarFrame, Fault, LegConfig, LegEvent, LegEventKind, LegStats, Mode, Stream,
-    Tick, Wire,
+    Command, Digit, DigitBy, EarFrame, Fault, LegConfig, LegEvent, LegEventKind, LegStats, Mode,
+    Stream, Tick, Wire,
 };
 pub use watch::{Silence, Timeouts};
 
 use crate::codec::Tuning;
-use crate::dtmf::{DtmfReceiver, DtmfSender};
+use crate::dtmf::{DtmfReceiver, DtmfSender, Key, ToneReader};
 use crate::jitter::{EarPull, Heard, Jitter, Stamp};
 use crate::noise::Comfort;
 use crate::playout::{PauseBy, Playout, Position, Tag};
@@ -55,6 +55,7 @@ pub struct Leg {
     ssrc: Option<u32>,
     jitter: Jitter,
     keys: DtmfReceiver,
+    tones: Option<ToneReader>,
     gate: Gate,
     reflex: Reflex,
     ears: Ears,
@@ -122,6 +123,7 @@ impl Leg {
             ears,
             timeouts,
             reflex_armed,
+            keys_in_band,
         } = config;
         let rate = negotiated.codec.rate;
         let line = Line::new(&negotiated, rate);
@@ -132,10 +134,12 @@ impl Leg {
             ssrc: None,
             jitter: Jitter::new(rate, line.rtp_clock(), ears.is_some() || reflex_armed),
             keys: DtmfReceiver::default(),
+            tones: keys_in_band.then(ToneReader::default),
             gate: Gate::default(),
             reflex: Reflex::new(reflex_armed),
             ears: Ears::new(rate, ears),
-            speaker: Speaker::new(rate, mode, playout, digits_on(&line), wire),
+            speaker: Speaker::new(rate, mode, playout, digits_on(&line), wire)
+                .dialling(keys_in_band),
             watch: MediaWatch::new(now, timeouts),
             reports: Reporter::new(now, &wire),
             rtcp: negotiated.rtcp,
@@ -211,6 +215,7 @@ impl Leg {
         if pulled.missing == self.caller.samples().len() {
             self.comfort.fill(&mut self.caller);
         }
+        self.read_tones();
         self.fault.strike(Fault::PanicInPlayout);
         let keys_before = self.speaker.is_sending_digits();
         let tick = self.speaker.tick();
@@ -418,8 +423,22 @@ impl Leg {
         // A repeated number may still be the first sight of a key, so the receiver judges by itself.
         self.jitter.note(self.now, stamp);
         if let Some(key) = self.keys.on_event(stamp.ssrc, stamp.timestamp, payload) {
-            self.tell(LegEventKind::Digit(Digit { key: key.as_char() }));
+            self.tell_key(key, DigitBy::Event);
         }
+    }
+
+    /// What the caller's frame of the tick shows, where the far side has no other way.
+    fn read_tones(&mut self) {
+        let tones = self.tones.as_mut();
+        let tones = tones.filter(|_| self.line.telephone_event().is_none());
+        if let Some(key) = tones.and_then(|tones| tones.hear(&self.caller)) {
+            self.tell_key(key, DigitBy::Tones);
+        }
+    }
+
+    fn tell_key(&mut self, key: Key, by: DigitBy) {
+        let key = key.as_char();
+        self.tell(LegEventKind::Digit(Digit { key, by }));
     }
 
     fn for_ears(&mut self, heard: &Heard) -> Option<Frame> {

@@ -179,6 +179,7 @@ fn leg(spec: &'static CodecSpec, mode: Mode) -> Leg {
         ears: Some(Rate::Hz16000),
         timeouts: Timeouts::default(),
         reflex_armed: false,
+        keys_in_band: false,
     };
     Leg::new(config, Wire::default(), Duration::ZERO)
 }

@@ -36,6 +36,7 @@ fn leg() -> Leg {
             stopped: Duration::from_secs(1),
         },
         reflex_armed: false,
+        keys_in_band: false,
     };
     Leg::new(config, Wire::default(), Duration::ZERO)
 }

@@ -45,6 +45,7 @@ fn leg(host: u8, rtcp: RtcpPath) -> Leg {
         ears: None,
         timeouts: Timeouts::default(),
         reflex_armed: false,
+        keys_in_band: false,
     };
     let wire = Wire {
         ssrc: 0xabcd_0000 + u32::from(host),

@@ -113,6 +113,8 @@ pub enum Dtmf {
     Rfc4733,
     /// SIP INFO only; telephone-event is not offered.
     Info,
+    /// Tones in the sound, read and sent; telephone-event is not offered. SIP INFO is taken too.
+    Inband,
 }
 
 /// Encryption of media.

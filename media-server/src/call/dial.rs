@@ -261,6 +261,7 @@ async fn launch(
         ears: None,
         timeouts,
         reflex_armed: false,
+        keys_in_band: state.args.profile.keys_in_band(),
     };
     let options = SeatOptions {
         ear_batch: 1,

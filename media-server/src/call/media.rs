@@ -10,7 +10,10 @@ use call_core::{
 use media_core::{
     codec,
     frame::Rate,
-    leg::{Command, EventFormat, LegConfig, LegEvent, LegEventKind, Mode, Negotiated, RtcpPath},
+    leg::{
+        Command, DigitBy, EventFormat, LegConfig, LegEvent, LegEventKind, Mode, Negotiated,
+        RtcpPath,
+    },
     srtp::{Keys, Suite},
     tone::Tone,
 };
@@ -219,6 +222,7 @@ async fn launch(state: &mut State, negotiated: Negotiated) -> Result<(), ActorPr
         ears: None,
         timeouts: state.args.profile.media_timeouts(),
         reflex_armed: false,
+        keys_in_band: state.args.profile.keys_in_band(),
     };
     let options = SeatOptions {
         ear_batch: EAR_BATCH,
@@ -313,7 +317,10 @@ fn leg_event(state: &mut State, event: &LegEvent) {
         }
         LegEventKind::MediaTimeout(_) => state.inbox.push_back(Input::MediaTimeout),
         LegEventKind::Digit(digit) => {
-            let via = Via::Rfc4733;
+            let via = match digit.by {
+                DigitBy::Event => Via::Rfc4733,
+                DigitBy::Tones => Via::Tones,
+            };
             speech::digit(
                 state,
                 DigitEvent {

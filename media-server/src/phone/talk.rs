@@ -249,6 +249,7 @@ impl<'a> Call<'a> {
                 stopped: Duration::from_secs(3_600),
             },
             reflex_armed: false,
+            keys_in_band: true,
         };
         let recording = self
             .args

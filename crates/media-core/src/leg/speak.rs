@@ -2,11 +2,12 @@
 
 use super::line::Line;
 use super::{Mode, Wire};
-use crate::dtmf::{Digits, DtmfSender, EventPacket};
+use crate::dtmf::{Digits, DtmfSender, EventPacket, Key};
 use crate::mix::mix;
 use crate::playout::Playout;
 use crate::resample::Resampler;
 use crate::rtp::{self, Packet};
+use crate::tone::Tone;
 use crate::{Frame, Rate};
 
 /// Room for the longest payload of a 20 ms frame (linear 16 kHz).
@@ -17,6 +18,10 @@ pub(super) struct Speaker {
     mode: Mode,
     pub(super) playout: Playout,
     digits: DtmfSender,
+    /// Whether keys go out as tones where there are no events.
+    in_band: bool,
+    /// The key that is down, as a tone that goes on from frame to frame.
+    dialled: Option<(Key, Tone)>,
     bridge: Option<Frame>,
     bridge_resampler: Option<Resampler>,
     /// What we say comes at the voice's rate: this brings it to a wideband line's.
@@ -45,6 +50,8 @@ impl Speaker {
             mode,
             playout,
             digits,
+            in_band: false,
+            dialled: None,
             bridge: None,
             bridge_resampler: None,
             lift: (rate != super::VOICE_RATE)
@@ -59,6 +66,12 @@ impl Speaker {
             second: [0; MAX_PAYLOAD / 2 + rtp::HEADER_LEN],
             second_len: 0,
         }
+    }
+
+    /// Keys go out as tones where no events are agreed on.
+    pub(super) const fn dialling(mut self, in_band: bool) -> Self {
+        self.in_band = in_band;
+        self
     }
 
     pub(super) const fn tick(&self) -> u64 {
@@ -137,16 +150,22 @@ impl Speaker {
         self.second_len = 0;
         match (self.digits_tick(line), line.telephone_event()) {
             (Some(key), Some(payload_type)) => self.write_event(payload_type, key),
-            (Some(_) | None, _) if line.is_halved() => self.write_halves(caller, line),
-            (Some(_) | None, _) => self.write_sound(caller, line),
+            (Some(key), None) => {
+                self.dial(key);
+                self.write_frame(line);
+            }
+            (None, _) => {
+                self.pick_frame(caller);
+                self.write_frame(line);
+            }
         }
         self.wire.seq = self.wire.seq.wrapping_add(1);
         self.skip(1, line.ticks_per_frame());
     }
 
-    /// Without telephone-event there is no way to send keys: they are dropped rather than left waiting.
+    /// Without events and tones there is no way to send keys: they are dropped rather than left waiting.
     fn digits_tick(&mut self, line: &Line) -> Option<EventPacket> {
-        if line.telephone_event().is_none() {
+        if line.telephone_event().is_none() && !self.in_band {
             self.digits.clear();
         }
         self.digits.tick()
@@ -166,16 +185,34 @@ impl Speaker {
         self.marker = true;
     }
 
-    fn write_sound(&mut self, caller: &Frame, line: &mut Line) {
-        self.pick_frame(caller);
+    /// The key's two tones while it is down, silence after it.
+    fn dial(&mut self, packet: EventPacket) {
+        let key = Key::from_event(packet.event.code).filter(|_| !packet.event.end);
+        self.dialled = key.map(|key| match self.dialled.take() {
+            Some((down, tone)) if down == key && !packet.marker => (down, tone),
+            Some(_) | None => (key, key.tone()),
+        });
+        self.frame = match &mut self.dialled {
+            Some((_, tone)) => tone.next_frame(self.rate),
+            None => Frame::silence(self.rate),
+        };
+    }
+
+    fn write_frame(&mut self, line: &mut Line) {
+        match line.is_halved() {
+            true => self.write_halves(line),
+            false => self.write_sound(line),
+        }
+    }
+
+    fn write_sound(&mut self, line: &mut Line) {
         let len = line.encode(&self.frame, &mut self.payload).unwrap_or(0);
         let marker = std::mem::take(&mut self.marker);
         self.write(line.payload_type(), marker, self.wire.timestamp, len, None);
     }
 
     /// Two packets of 10 ms, each with a number and a time of its own.
-    fn write_halves(&mut self, caller: &Frame, line: &mut Line) {
-        self.pick_frame(caller);
+    fn write_halves(&mut self, line: &mut Line) {
         let frame = line.bent(&self.frame);
         let (first, second) = frame.samples().split_at(frame.samples().len() / 2);
         let len = line.encode_part(first, &mut self.payload).unwrap_or(0);

@@ -38,6 +38,8 @@ pub struct LegConfig {
     pub timeouts: Timeouts,
     /// Whether speech onset pauses the playout.
     pub reflex_armed: bool,
+    /// Whether keys are read from the sound, and sent in it, where no telephone events are agreed on.
+    pub keys_in_band: bool,
 }
 
 /// What the far side sees continue, whatever happens to the machine.
@@ -113,6 +115,17 @@ pub struct LegEvent {
 pub struct Digit {
     /// 0–9, `*`, `#`, A–D.
     pub key: char,
+    /// How it came.
+    pub by: DigitBy,
+}
+
+/// How a key came.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum DigitBy {
+    /// As telephone events (RFC 4733).
+    Event,
+    /// As tones in the sound.
+    Tones,
 }
 
 /// What happened.

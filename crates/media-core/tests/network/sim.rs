@@ -34,6 +34,7 @@ pub fn config() -> LegConfig {
         ears: Some(Rate::Hz8000),
         timeouts: Timeouts::default(),
         reflex_armed: false,
+        keys_in_band: false,
     }
 }
 

@@ -276,6 +276,7 @@ impl World {
             ears: Some(media_core::Rate::Hz8000),
             timeouts: Timeouts::default(),
             reflex_armed: false,
+            keys_in_band: false,
         };
         self.leg = Some(Leg::new(
             config,
