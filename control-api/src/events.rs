@@ -29,6 +29,7 @@ pub fn name(kind: &FactKind) -> &'static str {
         FactKind::RecordingStarted { .. } => "recording.started",
         FactKind::RecordingReady { .. } => "recording.captured",
         FactKind::Media(_) => "call.quality",
+        FactKind::QualityChanged { .. } => "call.quality_changed",
         FactKind::Held => "call.held",
         FactKind::Resumed => "call.resumed",
         FactKind::Bridged { .. } => "call.bridged",

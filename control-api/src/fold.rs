@@ -360,6 +360,7 @@ impl CallMetrics {
             | FactKind::AgentStarted { .. }
             | FactKind::RecordingStarted { .. }
             | FactKind::RecordingReady { .. }
+            | FactKind::QualityChanged { .. }
             | FactKind::Held
             | FactKind::Resumed
             | FactKind::Identified(_)

@@ -22,6 +22,7 @@ pub(crate) use media::negotiated;
 mod orders;
 mod placing;
 mod prompts;
+mod quality;
 mod room;
 mod speech;
 mod tags;

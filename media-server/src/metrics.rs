@@ -1,5 +1,6 @@
 //! Every metric name of the switch. Labels are bounded: never a call id or a number.
 
+use media_core::leg::Quality;
 use model::{EndReason, fact::MediaStats};
 use prometheus::{
     Encoder, Histogram, HistogramOpts, IntCounter, IntCounterVec, IntGauge, IntGaugeVec, Opts,
@@ -30,6 +31,7 @@ pub struct Metrics {
     jitter: Histogram,
     loss: Histogram,
     round_trip: Histogram,
+    quality: IntGaugeVec,
     active: IntGauge,
     profiles: IntGaugeVec,
     media: IntGaugeVec,
@@ -83,6 +85,11 @@ impl Default for Metrics {
             jitter: histogram("ms_call_jitter_ms", "jitter of a call", &MILLISECONDS),
             loss: histogram("ms_call_loss_percent", "packets lost in a call", &PERCENT),
             round_trip: histogram("ms_call_round_trip_ms", "to the far side", &MILLISECONDS),
+            quality: gauges(
+                "ms_calls_by_quality",
+                "calls alive by how well their caller is heard, over five seconds",
+                &["quality"],
+            ),
             ended: counters("ms_calls_total", "calls ended", &["end_reason"]),
             active: gauge("ms_calls_active", "calls alive"),
             profiles: gauges("ms_profiles", "SIP profiles by state", &["state"]),
@@ -97,6 +104,16 @@ impl Default for Metrics {
             tasks: gauge("ms_tasks", "tasks alive, actors and timers among them"),
             registry,
         }
+    }
+}
+
+/// One call among those of its quality, until it is dropped.
+#[derive(Debug)]
+pub struct QualityCount(IntGauge);
+
+impl Drop for QualityCount {
+    fn drop(&mut self) {
+        self.0.dec();
     }
 }
 
@@ -117,6 +134,13 @@ impl Metrics {
     pub fn ended(&self, reason: Option<EndReason>) {
         let reason = reason.unwrap_or(EndReason::InternalError);
         self.ended.with_label_values(&[reason.as_str()]).inc();
+    }
+
+    /// A call whose caller is heard like this, from now on.
+    pub fn sounds(&self, quality: Quality) -> QualityCount {
+        let gauge = self.quality.with_label_values(&[quality.as_str()]);
+        gauge.inc();
+        QualityCount(gauge)
     }
 
     /// How a call's media was, at its end. A call without any says nothing.

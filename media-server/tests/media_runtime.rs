@@ -143,6 +143,7 @@ fn config(mode: Mode, remote: SocketAddr) -> LegConfig {
             srtp: None,
             remote: Some(remote),
             rtcp: RtcpPath::Muxed,
+            voip_metrics: false,
         },
         mode,
         ears: Some(Rate::Hz8000),

@@ -24,6 +24,7 @@ fn config(mode: Mode, ears: Option<Rate>) -> LegConfig {
         srtp: None,
         remote: None,
         rtcp: RtcpPath::Muxed,
+        voip_metrics: false,
     };
     LegConfig {
         negotiated,

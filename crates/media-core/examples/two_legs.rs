@@ -96,6 +96,7 @@ fn leg(spec: &'static codec::CodecSpec, of_ours: bool, mode: Mode) -> Leg {
         srtp: None,
         remote: Some(address(!of_ours)),
         rtcp: RtcpPath::Muxed,
+        voip_metrics: false,
     };
     let config = LegConfig {
         negotiated,

@@ -3,12 +3,14 @@
 //! The owner feeds it datagrams, calls [`Leg::tick`] once in 20 ms and sends what it returns; after packets, ticks and
 //! commands it drains [`Leg::poll_ear`] and [`Leg::poll_event`]. RTP never pauses but on hold: each tick sends exactly one packet.
 
+mod keys;
 mod line;
 mod reports;
 mod source;
 mod speak;
 mod terms;
 mod watch;
+mod window;
 
 pub use line::{EventFormat, Negotiated, RtcpPath};
 pub use reports::REPORT_EVERY;
@@ -18,9 +20,10 @@ pub use terms::{
     Stream, Tick, Wire,
 };
 pub use watch::{Silence, Timeouts};
+pub use window::{Quality, QualityChange, WINDOW};
 
 use crate::codec::Tuning;
-use crate::dtmf::{DtmfReceiver, DtmfSender, Key, ToneReader};
+use crate::dtmf::{DtmfReceiver, DtmfSender, ToneReader};
 use crate::jitter::{EarPull, Heard, Jitter, Stamp};
 use crate::noise::Comfort;
 use crate::playout::{PauseBy, Playout, Position, Tag};
@@ -35,6 +38,7 @@ use std::collections::VecDeque;
 use std::net::SocketAddr;
 use std::time::Duration;
 use watch::MediaWatch;
+use window::QualityWatch;
 
 /// Events kept until they are read; playout events have a queue of their own, so digits can never crowd them out.
 const MAX_EVENTS: usize = 64;
@@ -61,8 +65,10 @@ pub struct Leg {
     ears: Ears,
     speaker: Speaker,
     watch: MediaWatch,
+    quality: QualityWatch,
     reports: Reporter,
     rtcp: RtcpPath,
+    voip_metrics: bool,
     sending: bool,
     events: VecDeque<LegEvent>,
     now: Duration,
@@ -141,8 +147,10 @@ impl Leg {
             speaker: Speaker::new(rate, mode, playout, digits_on(&line), wire)
                 .dialling(keys_in_band),
             watch: MediaWatch::new(now, timeouts),
+            quality: QualityWatch::new(),
             reports: Reporter::new(now, &wire),
             rtcp: negotiated.rtcp,
+            voip_metrics: negotiated.voip_metrics,
             sending: true,
             events: VecDeque::with_capacity(MAX_EVENTS),
             now,
@@ -419,28 +427,6 @@ impl Leg {
         }
     }
 
-    fn on_event(&mut self, stamp: Stamp, payload: &[u8]) {
-        // A repeated number may still be the first sight of a key, so the receiver judges by itself.
-        self.jitter.note(self.now, stamp);
-        if let Some(key) = self.keys.on_event(stamp.ssrc, stamp.timestamp, payload) {
-            self.tell_key(key, DigitBy::Event);
-        }
-    }
-
-    /// What the caller's frame of the tick shows, where the far side has no other way.
-    fn read_tones(&mut self) {
-        let tones = self.tones.as_mut();
-        let tones = tones.filter(|_| self.line.telephone_event().is_none());
-        if let Some(key) = tones.and_then(|tones| tones.hear(&self.caller)) {
-            self.tell_key(key, DigitBy::Tones);
-        }
-    }
-
-    fn tell_key(&mut self, key: Key, by: DigitBy) {
-        let key = key.as_char();
-        self.tell(LegEventKind::Digit(Digit { key, by }));
-    }
-
     fn for_ears(&mut self, heard: &Heard) -> Option<Frame> {
         self.ears.wanted?;
         Some(match &mut self.ears.resampler {
@@ -493,6 +479,7 @@ impl Leg {
         if let Some(silence) = self.watch.handle_timeout(self.now) {
             self.tell(LegEventKind::MediaTimeout(silence));
         }
+        self.judge_quality();
     }
 
     fn listen(&mut self, wanted: Option<Rate>) {
@@ -545,6 +532,7 @@ impl Leg {
         self.line.tune(self.tuning);
         self.source.renegotiate(negotiated.remote);
         self.rtcp = negotiated.rtcp;
+        self.voip_metrics = negotiated.voip_metrics;
         self.speaker.mark();
     }
 

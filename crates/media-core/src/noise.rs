@@ -22,6 +22,11 @@ impl Comfort {
         self.peak = Some(power * 3.0_f32.sqrt());
     }
 
+    /// Whether the far side is silent on purpose.
+    pub const fn is_heard(&self) -> bool {
+        self.peak.is_some()
+    }
+
     /// Sound came: no noise until it is announced again.
     pub const fn stop(&mut self) {
         self.peak = None;

@@ -1,5 +1,9 @@
 //! How good a leg sounds, as a number: the E-model (ITU-T G.107) with what a telephone leg can know.
 
+mod bursts;
+
+pub use bursts::{BurstFigures, Bursts};
+
 use crate::codec::Impairment;
 
 /// R of a perfect narrowband line with all other parameters at their defaults (ITU-T G.107 §7.8).
@@ -20,6 +24,11 @@ pub struct Heard {
 
 /// Mean opinion score, 1.0 to 4.5, in hundredths.
 pub fn mos_centi(heard: Heard) -> u16 {
+    (100.0 * opinion(rating(heard))) as u16
+}
+
+/// The rating R, 0 to 100.
+pub fn rating(heard: Heard) -> f32 {
     let Impairment {
         equipment,
         robustness,
@@ -29,8 +38,7 @@ pub fn mos_centi(heard: Heard) -> u16 {
     let effective = equipment + (95.0 - equipment) * loss / (loss + robustness);
     let delay = heard.delay_ms.max(0.0);
     let late = (delay - COMFORTABLE_MS).max(0.0);
-    let r = PERFECT - effective - 0.024 * delay - 0.11 * late;
-    (100.0 * opinion(r)) as u16
+    (PERFECT - effective - 0.024 * delay - 0.11 * late).clamp(0.0, 100.0)
 }
 
 /// G.107 annex B.

@@ -2,6 +2,10 @@
 //!
 //! Read and written here without allocating; `rtc-rtcp`, which the tests hold it against, keeps no sign of a negative loss.
 
+mod xr;
+
+pub use xr::{GAP_PACKETS, VoipMetrics, build_voip_metrics};
+
 use crate::Error;
 
 const SENDER_REPORT: u8 = 200;

@@ -55,6 +55,33 @@ impl Suite {
     }
 }
 
+impl Suite {
+    /// The suite that DTLS agreed on by its number in `use_srtp` (RFC 5764 §4.1.2, RFC 7714 §14.2).
+    pub const fn of_dtls(profile: u16) -> Option<Self> {
+        match profile {
+            1 => Some(Self::Aes128CmSha1Tag80),
+            2 => Some(Self::Aes128CmSha1Tag32),
+            7 => Some(Self::AeadAes128Gcm),
+            8 => Some(Self::AeadAes256Gcm),
+            _ => None,
+        }
+    }
+
+    /// Bytes to be exported from DTLS under the label `EXTRACTOR-dtls_srtp` (RFC 5764 §4.2).
+    pub fn exported_len(self) -> usize {
+        2 * (self.profile().key_len() + self.profile().salt_len())
+    }
+}
+
+/// Who we were in the DTLS handshake.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum DtlsRole {
+    /// We began it.
+    Client,
+    /// The far side began it.
+    Server,
+}
+
 /// Master key and salt of each direction, as offer/answer agreed on them. Shows nothing of itself in logs.
 #[derive(Clone, PartialEq, Eq)]
 pub struct Keys {
@@ -84,6 +111,26 @@ impl Keys {
             receive: receive.to_vec(),
             receive_mki_len: usize::from(receive_mki_len),
         })
+    }
+}
+
+impl Keys {
+    /// Keys that DTLS exported: the client's key, the server's, the client's salt, the server's (RFC 5764 §4.2). DTLS itself is
+    /// the business of whoever owns the socket.
+    pub fn of_dtls(suite: Suite, role: DtlsRole, exported: &[u8]) -> Result<Self, Error> {
+        if exported.len() != suite.exported_len() {
+            return Err(Error::Srtp("DTLS exported another number of bytes"));
+        }
+        let key_len = suite.profile().key_len();
+        let (keys, salts) = exported.split_at(2 * key_len);
+        let (client_key, server_key) = keys.split_at(key_len);
+        let (client_salt, server_salt) = salts.split_at(salts.len() / 2);
+        let client = [client_key, client_salt].concat();
+        let server = [server_key, server_salt].concat();
+        match role {
+            DtlsRole::Client => Self::new(suite, &client, &server, 0),
+            DtlsRole::Server => Self::new(suite, &server, &client, 0),
+        }
     }
 }
 

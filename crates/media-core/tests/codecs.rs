@@ -169,6 +169,7 @@ fn negotiated(spec: &'static CodecSpec) -> Negotiated {
         srtp: None,
         remote: None,
         rtcp: RtcpPath::Muxed,
+        voip_metrics: false,
     }
 }
 

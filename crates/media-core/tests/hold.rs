@@ -28,6 +28,7 @@ fn leg() -> Leg {
             remote: Some(far()),
             srtp: None,
             rtcp: media_core::leg::RtcpPath::Muxed,
+            voip_metrics: false,
         },
         mode: Mode::Agent,
         ears: None,

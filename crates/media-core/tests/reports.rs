@@ -40,6 +40,7 @@ fn leg(host: u8, rtcp: RtcpPath) -> Leg {
             srtp: None,
             remote: Some(address(3 - host)),
             rtcp,
+            voip_metrics: false,
         },
         mode: Mode::Tone(Tone::sine(440.0, -20.0)),
         ears: None,

@@ -1,6 +1,6 @@
 //! An SRTP session: what is refused, what counters survive, and that no bytes break it.
 
-use media_core::srtp::{Keys, Srtp, Suite};
+use media_core::srtp::{DtlsRole, Keys, Srtp, Suite};
 
 const SUITES: [(Suite, usize); 5] = [
     (Suite::AeadAes256Gcm, 44),
@@ -212,4 +212,27 @@ fn no_bytes_break_it() {
             let _ = there.open(&packet);
         }
     }
+}
+
+/// RFC 5764 §4.2: client key, server key, client salt, server salt.
+#[test]
+fn what_dtls_exports_becomes_the_keys_of_both_ends() {
+    for (number, salt_len) in [(1, 14), (2, 14), (7, 12), (8, 12)] {
+        let suite = Suite::of_dtls(number).unwrap();
+        let exported = key(suite.exported_len(), 1);
+        let key_len = exported.len() / 2 - salt_len;
+        let at = |from: usize, len: usize| exported[from..from + len].to_vec();
+        let client = [at(0, key_len), at(2 * key_len, salt_len)].concat();
+        let server = [at(key_len, key_len), at(2 * key_len + salt_len, salt_len)].concat();
+        let ours = Keys::of_dtls(suite, DtlsRole::Client, &exported).unwrap();
+        assert_eq!(ours, Keys::new(suite, &client, &server, 0).unwrap());
+        let theirs = Keys::of_dtls(suite, DtlsRole::Server, &exported).unwrap();
+        let (mut here, mut there) = (Srtp::new(ours).unwrap(), Srtp::new(theirs).unwrap());
+        let sealed = here.protect(&rtp(7, 1)).unwrap().to_vec();
+        assert_eq!(there.open(&sealed), Ok(rtp(7, 1).as_slice()));
+        let sealed = there.protect_rtcp(&bye(8)).unwrap().to_vec();
+        assert_eq!(here.open(&sealed), Ok(bye(8).as_slice()));
+        assert!(Keys::of_dtls(suite, DtlsRole::Client, &exported[1..]).is_err());
+    }
+    assert_eq!(Suite::of_dtls(3), None);
 }

@@ -267,6 +267,13 @@ pub enum FactKind {
     },
     /// How the sound was.
     Media(MediaStats),
+    /// How well the far side is heard, by windows of five seconds, is another than before.
+    QualityChanged {
+        /// `excellent` (under 5 % missing), `good` (under 12 %), `poor`, `lost` (nothing came).
+        quality: String,
+        /// Lost or late in that window.
+        loss_percent: f32,
+    },
     /// The far side holds the call: nobody talks with anybody.
     Held,
     /// The far side has taken the call off hold.
@@ -449,6 +456,7 @@ impl FactKind {
             Self::RecordingStarted { .. } => "recording_started",
             Self::RecordingReady { .. } => "recording_ready",
             Self::Media(_) => "media",
+            Self::QualityChanged { .. } => "quality_changed",
             Self::Held => "held",
             Self::Resumed => "resumed",
             Self::Bridged { .. } => "bridged",

@@ -24,9 +24,10 @@ use sip_core::{
     offer_answer::{AgreedMedia, AgreedSrtp, CryptoSuite, MediaAddress},
 };
 
-use super::{Msg, State, children, ears, effects, facing, facts, hold, speech};
+use super::{Msg, State, children, ears, effects, facing, facts, hold, quality, speech};
 use crate::{
     leg::{self, Hands, Leg, Report},
+    metrics::QualityCount,
     media::{
         EarReceiver, LegSeat, RecordingReport, RecordingSpec, SeatOptions, VoiceSender, WireSeed,
     },
@@ -57,6 +58,8 @@ pub(super) struct Media {
     /// The far side holds the call.
     pub(super) held: bool,
     heard: bool,
+    /// Counts the call among those that sound like it.
+    pub(super) quality: Option<QualityCount>,
     recording: bool,
     closing: bool,
 }
@@ -199,6 +202,7 @@ pub(crate) fn negotiated(agreed: &AgreedMedia) -> Option<Negotiated> {
             true => RtcpPath::Muxed,
             false => RtcpPath::Apart(agreed.remote_rtcp),
         },
+        voip_metrics: agreed.voip_metrics,
     })
 }
 
@@ -329,6 +333,7 @@ fn leg_event(state: &mut State, event: &LegEvent) {
                 },
             );
         }
+        LegEventKind::Quality(change) => quality::changed(state, *change),
         LegEventKind::Playout(playout) => speech::playout(state, playout, event.tick),
         LegEventKind::SourceChanged { .. }
         | LegEventKind::MediaBack
@@ -484,6 +489,7 @@ pub(super) fn close(state: &mut State) {
         state.args.services.metrics.heard(&stats);
         state.args.dossier.write(FactKind::Media(stats));
     }
+    state.media.quality = None;
     when_closed(state);
 }
 

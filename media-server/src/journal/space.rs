@@ -49,6 +49,7 @@ impl Class {
             | FactKind::Tool { .. }
             | FactKind::ProviderTrouble { .. }
             | FactKind::RecordingStarted { .. }
+            | FactKind::QualityChanged { .. }
             | FactKind::Held
             | FactKind::Resumed
             | FactKind::Bridged { .. }

@@ -34,6 +34,8 @@ pub struct Negotiated {
     pub remote: Option<SocketAddr>,
     /// Which way RTCP goes.
     pub rtcp: RtcpPath,
+    /// Whether the far side asks for VoIP metrics in our reports (RFC 3611 §5).
+    pub voip_metrics: bool,
 }
 
 /// Which way RTCP goes.

@@ -3,8 +3,8 @@
 use super::{Leg, LegEventKind, RtcpPath, Wire};
 use crate::Error;
 use crate::codec::Tuning;
-use crate::quality::{self, Heard};
-use crate::rtcp::{self, Report, ReportBlock, SenderInfo};
+use crate::quality::{self, Bursts, Heard};
+use crate::rtcp::{self, Report, ReportBlock, SenderInfo, VoipMetrics};
 use crate::rtp::{Packet, seq_distance};
 use std::net::SocketAddr;
 use std::time::Duration;
@@ -18,7 +18,7 @@ const SPREAD_MS: u32 = 2_000;
 const REMEMBERED: usize = 4;
 /// RFC 3550 §6.4: whoever sent nothing for so many intervals is no sender.
 const SILENT_REPORTS: u8 = 2;
-/// Room of a compound: sender report, name, farewell.
+/// Room of a compound: sender report, name, VoIP metrics, farewell.
 pub(super) const MAX_COMPOUND: usize = 128;
 /// Clocks that count whole milliseconds say that they kept a report for longer than it was away.
 const COARSE: Duration = Duration::from_millis(10);
@@ -57,6 +57,7 @@ struct Hearing {
     transit: u32,
     /// In 1/16 of a tick.
     jitter: u32,
+    bursts: Bursts,
 }
 
 impl Reporter {
@@ -131,25 +132,48 @@ impl Reporter {
     }
 
     /// The report, if it is due. `ntp` is the wall clock, handed in (RFC 3550 §4).
-    pub(super) fn report(&mut self, now: Duration, ntp: u64, wire: &Wire) -> Option<&[u8]> {
+    pub(super) fn report(
+        &mut self,
+        now: Duration,
+        ntp: u64,
+        wire: &Wire,
+        metrics: Option<&VoipMetrics>,
+    ) -> Option<&[u8]> {
         if now < self.due {
             return None;
         }
         self.due = now + REPORT_EVERY;
-        let len = self.write(now, ntp, wire, false).ok()?;
+        let len = self.write(now, ntp, wire, metrics, false).ok()?;
         self.buffer.get(..len)
     }
 
     /// The last report, with a farewell (RFC 3550 §6.6).
-    pub(super) fn farewell(&mut self, now: Duration, ntp: u64, wire: &Wire) -> Option<&[u8]> {
-        let len = self.write(now, ntp, wire, true).ok()?;
+    pub(super) fn farewell(
+        &mut self,
+        now: Duration,
+        ntp: u64,
+        wire: &Wire,
+        metrics: Option<&VoipMetrics>,
+    ) -> Option<&[u8]> {
+        let len = self.write(now, ntp, wire, metrics, true).ok()?;
         self.buffer.get(..len)
     }
 
-    fn write(&mut self, now: Duration, ntp: u64, wire: &Wire, bye: bool) -> Result<usize, Error> {
+    fn write(
+        &mut self,
+        now: Duration,
+        ntp: u64,
+        wire: &Wire,
+        metrics: Option<&VoipMetrics>,
+        bye: bool,
+    ) -> Result<usize, Error> {
         let report = self.compose(now, ntp, wire);
         let mut len = rtcp::build(&report, &mut self.buffer)?;
         len += rtcp::build_name(wire.ssrc, self.buffer.get_mut(len..).unwrap_or(&mut []))?;
+        if let Some(metrics) = metrics {
+            let rest = self.buffer.get_mut(len..).unwrap_or(&mut []);
+            len += rtcp::build_voip_metrics(wire.ssrc, metrics, rest)?;
+        }
         if bye {
             let ssrc = Some(wire.ssrc);
             let rest = self.buffer.get_mut(len..).unwrap_or(&mut []);
@@ -226,6 +250,7 @@ impl Hearing {
             received_before: 0,
             transit,
             jitter: 0,
+            bursts: Bursts::default(),
         }
     }
 
@@ -233,6 +258,9 @@ impl Hearing {
         let ahead = seq_distance(seq, self.newest as u16);
         if ahead > 0 {
             self.newest = self.newest.wrapping_add(ahead as u32);
+            // What is overtaken counts as lost here: such a packet is mostly late too.
+            (1..ahead).for_each(|_| self.bursts.lost());
+            self.bursts.received();
         }
         self.received = self.received.wrapping_add(1);
         let step = (transit.wrapping_sub(self.transit) as i32).unsigned_abs();
@@ -270,29 +298,67 @@ impl Leg {
             return None;
         }
         let (to, wire) = (self.rtcp_target()?, self.speaker.wire());
-        Some((self.reports.report(now, ntp, &wire)?, to))
+        let metrics = self.voip_metrics();
+        let report = self.reports.report(now, ntp, &wire, metrics.as_ref());
+        Some((report?, to))
     }
 
     /// The last RTCP compound of this leg, with a farewell.
     pub fn farewell(&mut self, now: Duration, ntp: u64) -> Option<(&[u8], SocketAddr)> {
         let (to, wire) = (self.rtcp_target()?, self.speaker.wire());
-        Some((self.reports.farewell(now, ntp, &wire)?, to))
+        let metrics = self.voip_metrics();
+        let report = self.reports.farewell(now, ntp, &wire, metrics.as_ref());
+        Some((report?, to))
     }
 
     /// What the caller suffers on the way to us: what was lost and what was late, and half the round trip with our buffer.
     pub(super) fn mos_centi(&self) -> u16 {
+        self.suffered().map_or(0, quality::mos_centi)
+    }
+
+    fn suffered(&self) -> Option<Heard> {
         let jitter = self.jitter.counters();
         let came = jitter.received + jitter.lost;
-        if jitter.received == 0 {
-            return 0;
-        }
         let unheard = (jitter.lost + jitter.late).saturating_sub(jitter.recovered);
         let buffer_ms = self.delay_sum_ms / self.ticks.max(1);
         let way_ms = self.reports.round_trip_us().unwrap_or(0) as f32 / 2_000.0;
-        quality::mos_centi(Heard {
+        (jitter.received > 0).then(|| Heard {
             loss_percent: unheard as f32 * 100.0 / came as f32,
             delay_ms: way_ms + buffer_ms as f32 + crate::FRAME_MS as f32,
             impairment: self.line.spec().impairment,
+        })
+    }
+
+    /// RFC 3611 §4.7, where the far side asks for it and there is something to tell.
+    fn voip_metrics(&self) -> Option<VoipMetrics> {
+        let suffered = self.suffered().filter(|_| self.voip_metrics)?;
+        let hearing = self.reports.hearing?;
+        let counters = self.jitter.counters();
+        let due = (counters.received + counters.lost).max(1);
+        let rate = |packets: u64| (packets * 256 / due).min(255) as u8;
+        let bursts = hearing.bursts.figures();
+        let packets_ms = |packets: u32| clipped(u64::from(packets) * crate::FRAME_MS);
+        let buffer_ms = self.delay_sum_ms / self.ticks.max(1);
+        let tenths = |heard| (quality::mos_centi(heard) / 10) as u8;
+        let undelayed = Heard {
+            delay_ms: 0.0,
+            ..suffered
+        };
+        Some(VoipMetrics {
+            ssrc: hearing.ssrc,
+            loss_rate: rate(counters.lost),
+            discard_rate: rate(counters.late),
+            burst_density: bursts.burst_density,
+            gap_density: bursts.gap_density,
+            burst_ms: packets_ms(bursts.burst_packets),
+            gap_ms: packets_ms(bursts.gap_packets),
+            round_trip_ms: clipped(u64::from(self.reports.round_trip_us().unwrap_or(0)) / 1_000),
+            end_system_ms: clipped(buffer_ms + 2 * crate::FRAME_MS),
+            rating: quality::rating(suffered) as u8,
+            listening: tenths(undelayed),
+            conversational: tenths(suffered),
+            buffer_ms: clipped(self.jitter.target_ms().unsigned_abs()),
+            buffer_cap_ms: clipped(crate::jitter::CAP_MS),
         })
     }
 
@@ -339,4 +405,9 @@ impl Leg {
             RtcpPath::Apart(to) => to,
         }
     }
+}
+
+/// Into sixteen bits.
+fn clipped(number: u64) -> u16 {
+    u16::try_from(number).unwrap_or(u16::MAX)
 }

@@ -1,6 +1,6 @@
 //! The words of a leg: what it is made of, told, and tells.
 
-use super::{Negotiated, Silence, Timeouts};
+use super::{Negotiated, QualityChange, Silence, Timeouts};
 use crate::dtmf::Digits;
 use crate::jitter::JitterCounters;
 use crate::playout::{PlayoutEvent, Position, Tag};
@@ -155,6 +155,8 @@ pub enum LegEventKind {
     Onset,
     /// What became of an utterance.
     Playout(PlayoutEvent),
+    /// How well the far side is heard has changed class.
+    Quality(QualityChange),
     /// RTCP BYE from the far side.
     RemoteBye,
 }

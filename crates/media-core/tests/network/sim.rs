@@ -29,6 +29,7 @@ pub fn config() -> LegConfig {
             srtp: None,
             remote: Some(far_end()),
             rtcp: RtcpPath::Muxed,
+            voip_metrics: false,
         },
         mode: Mode::Mute,
         ears: Some(Rate::Hz8000),

@@ -269,6 +269,7 @@ impl World {
             srtp: None,
             remote: Some(CALLER),
             rtcp: RtcpPath::Muxed,
+            voip_metrics: false,
         };
         let config = LegConfig {
             negotiated,

@@ -247,6 +247,9 @@ pub struct AgreedMedia {
     pub remote_ptime_ms: Option<u16>,
     /// RTP and RTCP share a port.
     pub rtcp_mux: bool,
+    /// The far side asks for VoIP metrics in our reports (RFC 3611 §5.1).
+    #[serde(default)]
+    pub voip_metrics: bool,
     /// What both directions are encrypted with; `None` is plain RTP.
     #[serde(default)]
     pub srtp: Option<AgreedSrtp>,

@@ -145,6 +145,7 @@ fn with_transport(
         ptime_ms: ptime_of(media, policy.ptime_ms),
         remote_ptime_ms: media.attribute("ptime").and_then(milliseconds),
         rtcp_mux,
+        voip_metrics: asks_for_metrics(sdp, media),
         srtp: None,
     }
 }
@@ -173,6 +174,13 @@ fn rtcp_of(media: &Media, ip: IpAddr) -> Option<SocketAddr> {
     let port = fields.next()?.parse().ok()?;
     let ip = fields.nth(2).and_then(|ip| ip.parse().ok()).unwrap_or(ip);
     Some(SocketAddr::new(ip, port))
+}
+
+/// RFC 3611 §5.1: `a=rtcp-xr:… voip-metrics …` asks whoever reads it to send them.
+fn asks_for_metrics(sdp: &Sdp, media: &Media) -> bool {
+    let wanted = media.attribute("rtcp-xr").or(sdp.attribute("rtcp-xr"));
+    let mut formats = wanted.unwrap_or_default().split_whitespace();
+    formats.any(|format| format.eq_ignore_ascii_case("voip-metrics"))
 }
 
 fn ptime_of(media: &Media, ours: u16) -> u16 {
