@@ -7,6 +7,8 @@ mod baresip;
 #[path = "rig/node.rs"]
 mod rig;
 
+use std::time::{Duration, Instant};
+
 use baresip::{Call, Manner, Running};
 use rig::{Office, Site};
 use serde_json::{Value, json};
@@ -148,5 +150,61 @@ async fn reports_reach_both_sides_beside_rtp_and_with_it_in_clear_and_sealed() {
         let line = format!("ms_call_{name}_count 4\n");
         assert!(metrics.contains(&line), "{line}{metrics}");
     }
+    node.stop().await;
+}
+
+/// What the call's timeline says of how its caller was heard, once `enough` of it is there.
+async fn qualities(
+    office: &Office,
+    call: &Value,
+    enough: impl Fn(&[String]) -> bool,
+) -> Vec<String> {
+    let until = Instant::now() + Duration::from_secs(90);
+    loop {
+        let facts = office.facts(call, "quality_changed").await;
+        let told = facts.iter().filter_map(|fact| fact["quality"].as_str());
+        let told: Vec<String> = told.map(str::to_owned).collect();
+        if enough(&told) || Instant::now() > until {
+            return told;
+        }
+        tokio::time::sleep(Duration::from_millis(250)).await;
+    }
+}
+
+/// bC11: a phone that stands still for a while is lost, and excellent when it goes on; both are told while the call lasts.
+#[tokio::test(flavor = "multi_thread")]
+async fn a_caller_who_is_not_heard_for_a_while_is_told_of_while_the_call_lasts() {
+    let site = Site::new("", Some(PLAN));
+    site.internal(", timeout = \"120s\"", 60, "");
+    let node = site.start().await;
+    let mut phone = site.phone("echo", &["--stay", "--seconds", "170"]);
+    let phone = tokio::task::spawn_blocking(move || {
+        phone.wait_for("answered", Duration::from_secs(60));
+        phone
+    });
+    let phone = phone.await.unwrap();
+    let office = site.office();
+    let calls = office.calls(1, |call| call["state"] == "in_progress").await;
+    let gauge = || node.services.metrics.render(&node.services, 1, 0);
+    let counted = |quality: &str| format!("ms_calls_by_quality{{quality=\"{quality}\"}} 1\n");
+    let until = Instant::now() + Duration::from_secs(60);
+    while !gauge().contains("ms_calls_by_quality") && Instant::now() < until {
+        tokio::time::sleep(Duration::from_millis(100)).await;
+    }
+    phone.signal("-STOP");
+    let is_lost = |told: &[String]| told.last().is_some_and(|last| last == "lost");
+    let told = qualities(&office, &calls[0], is_lost).await;
+    assert!(is_lost(&told), "{told:?}");
+    assert!(gauge().contains(&counted("lost")), "{}", gauge());
+    phone.signal("-CONT");
+    let is_back = |told: &[String]| told.last().is_some_and(|last| last != "lost");
+    let told = qualities(&office, &calls[0], is_back).await;
+    println!("{told:?}");
+    assert!(is_back(&told), "{told:?}");
+    phone.interrupt();
+    let ended = tokio::task::spawn_blocking(move || phone.finish(Duration::from_secs(60)));
+    let (summary, _) = ended.await.unwrap();
+    office.ended(&summary["sip_call_id"]).await;
+    assert!(!gauge().contains(&counted("excellent")), "{}", gauge());
     node.stop().await;
 }

@@ -13,7 +13,7 @@ use std::time::Duration;
 
 const NTP: u64 = 3_990_000_000 << 32;
 
-/// Twelve seconds of a far side of which every fortieth second of fifty packets is lost, and what our leg reports then.
+/// Twelve seconds of a far side, and what our leg reports then.
 fn reported(asked: bool) -> (Sim, Vec<u8>) {
     let mut config = config();
     config.negotiated.voip_metrics = asked;
@@ -27,7 +27,10 @@ fn reported(asked: bool) -> (Sim, Vec<u8>) {
     }
     sim.run_until(FRAME * 600);
     let now = FRAME * 600;
-    let report = sim.leg.poll_report(now, NTP).map(|(bytes, _)| bytes.to_vec());
+    let report = sim
+        .leg
+        .poll_report(now, NTP)
+        .map(|(bytes, _)| bytes.to_vec());
     (sim, report.expect("a report is due"))
 }
 
@@ -71,7 +74,10 @@ fn who_asks_is_told_and_who_does_not_is_not() {
     assert_eq!(told.jb_nominal, 20);
     // Our own reader steps over it, and the report before it is whole.
     let read: Vec<_> = rtcp::parse(&report).collect();
-    assert!(matches!(read[..], [Ok(Report::Sender { .. } | Report::Receiver { .. })]));
+    assert!(matches!(
+        read[..],
+        [Ok(Report::Sender { .. } | Report::Receiver { .. })]
+    ));
 }
 
 #[test]
@@ -125,7 +131,10 @@ fn bursts_and_gaps_are_told_apart() {
         }
     }
     let figures = lone.figures();
-    assert!(figures.burst_density == 0 || figures.burst_packets <= 1, "{figures:?}");
+    assert!(
+        figures.burst_density == 0 || figures.burst_packets <= 1,
+        "{figures:?}"
+    );
     let mut thick = Bursts::default();
     for n in 0..2_000 {
         // Every other one for thirty packets, then seventy whole.

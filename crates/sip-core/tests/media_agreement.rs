@@ -228,6 +228,18 @@ fn an_offer_promises_both_ways_of_rtcp_and_later_the_agreed_one() {
     }
 }
 
+/// RFC 3611 §5.1: asked for by media line or session.
+#[test]
+fn metrics_are_for_who_asks_for_them() {
+    let asked = |media: &str| {
+        let offered = offer(&format!("m=audio 4000 RTP/AVP 0\n{media}"));
+        let answered = answer(policy(Negotiation::Offerer), &offered);
+        answered.expect("agreed").1.voip_metrics
+    };
+    assert!(asked("a=rtcp-xr:rcvr-rtt=all:1000 voip-metrics\n"));
+    assert!(!asked("a=rtcp-xr:rcvr-rtt=all:1000\n") && !asked("a=rtcp-xr\n") && !asked(""));
+}
+
 #[test]
 fn nobody_is_promised_rtcp_where_nobody_listens() {
     let unserved = MediaPolicy {

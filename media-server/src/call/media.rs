@@ -27,10 +27,10 @@ use sip_core::{
 use super::{Msg, State, children, ears, effects, facing, facts, hold, quality, speech};
 use crate::{
     leg::{self, Hands, Leg, Report},
-    metrics::QualityCount,
     media::{
         EarReceiver, LegSeat, RecordingReport, RecordingSpec, SeatOptions, VoiceSender, WireSeed,
     },
+    metrics::QualityCount,
     office::RecordingUploader,
 };
 

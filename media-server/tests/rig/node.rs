@@ -209,8 +209,13 @@ impl Phone {
 
     /// Hangs up (Ctrl-C).
     pub fn interrupt(&self) {
+        self.signal("-INT");
+    }
+
+    /// Stops it where it stands (`-STOP`), lets it go on (`-CONT`), …
+    pub fn signal(&self, signal: &str) {
         let pid = self.child.id().to_string();
-        let _ = Command::new("kill").args(["-INT", &pid]).status();
+        let _ = Command::new("kill").args([signal, &pid]).status();
     }
 }
 

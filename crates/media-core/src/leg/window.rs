@@ -115,7 +115,10 @@ impl QualityWatch {
             return None;
         }
         let ends = now + WINDOW;
-        self.window = (totals.came > 0).then_some(Window { ends, began: totals });
+        self.window = (totals.came > 0).then_some(Window {
+            ends,
+            began: totals,
+        });
         let passed = totals.since(window?.began);
         if silent && passed.came == 0 {
             return None;

@@ -60,9 +60,19 @@ impl Bursts {
 
     /// So far.
     pub fn figures(&self) -> BurstFigures {
-        let Self { c11, c13, c14, c22, c23, c33, .. } = self.closed();
+        let Self {
+            c11,
+            c13,
+            c14,
+            c22,
+            c23,
+            c33,
+            ..
+        } = *self;
         let ratio = |part: u32, whole: u32| f64::from(part) / f64::from(whole.max(1));
         if c13 == 0 {
+            // No burst yet: the gap under way is all there is.
+            let c11 = c11.saturating_add(self.since);
             return BurstFigures {
                 gap_density: scaled(ratio(c14, c11 + c14)),
                 gap_packets: c11 + c14,
@@ -72,21 +82,17 @@ impl Bursts {
         // c31 = c13 and c32 = c23: what is entered is left.
         let total = c11 + c14 + 2 * c13 + c22 + 2 * c23 + c33;
         let p32 = ratio(c23, c13 + c23 + c33);
-        let p23 = if c22 + c23 == 0 { 1.0 } else { 1.0 - ratio(c22, c22 + c23) };
+        let p23 = if c22 + c23 == 0 {
+            1.0
+        } else {
+            1.0 - ratio(c22, c22 + c23)
+        };
         let gap_packets = (c11 + c14 + c13) / c13;
         BurstFigures {
             burst_density: scaled(p23 / (p23 + p32)),
             gap_density: scaled(ratio(c14, c11 + c14)),
             burst_packets: (total / c13).saturating_sub(gap_packets),
             gap_packets,
-        }
-    }
-
-    /// With what came since the last loss.
-    const fn closed(self) -> Self {
-        Self {
-            c11: self.c11.saturating_add(self.since),
-            ..self
         }
     }
 }

@@ -58,7 +58,12 @@ pub fn build_voip_metrics(ssrc: u32, of: &VoipMetrics, out: &mut [u8]) -> Result
         ssrc,
         bytes([VOIP_METRICS, 0, 0, BLOCK_WORDS]),
         of.ssrc,
-        bytes([of.loss_rate, of.discard_rate, of.burst_density, of.gap_density]),
+        bytes([
+            of.loss_rate,
+            of.discard_rate,
+            of.burst_density,
+            of.gap_density,
+        ]),
         pair(of.burst_ms, of.gap_ms),
         pair(of.round_trip_ms, of.end_system_ms),
         bytes([UNKNOWN, UNKNOWN, UNKNOWN, GAP_PACKETS]),
