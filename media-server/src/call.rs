@@ -424,7 +424,10 @@ async fn settle(state: &mut State) -> Result<(), ActorProcessingErr> {
 fn arm(state: &mut State) {
     let wanted = state.machine.poll_timeout();
     let current = state.armed.as_ref().filter(|(_, task)| !task.is_finished());
-    if wanted == current.map(|(at, _)| *at) {
+    // An earlier wake-up than needed is harmless and saves a task for each message.
+    if let (Some(at), Some((armed, _))) = (wanted, current)
+        && *armed <= at
+    {
         return;
     }
     disarm(state);

@@ -285,7 +285,7 @@ async fn say_goodbye(me: &ActorRef<Msg>, state: &State, goodbye: Goodbye) {
     let listener = args.listener.clone();
     let spawned = Actor::spawn_linked(None, DialogActor, args, me.get_cell()).await;
     if let Ok((dialog, _)) = spawned {
-        if let Some(id) = services.book.id_of(&dialog) {
+        if let Some(id) = services.book.id_of(goodbye.dossier.call(), &dialog) {
             listener.cast(listener::Msg::Adopt(id));
         }
         let hangup = DialogInput::Hangup {

@@ -200,21 +200,31 @@ fn begin(args: &Args) -> Result<Dialog, ActorProcessingErr> {
     })
 }
 
-/// Carries out what the machine wants, publishes the seed, arms the timer.
+/// Carries out what the machine wants, publishes the seed, arms the timer. Making a seed is dear: it is
+/// made again only after the machine has moved.
 fn settle(me: &ActorRef<Msg>, state: &mut State) {
-    let mut finished = false;
+    let (mut finished, mut published) = (false, false);
     while let Some(effect) = state.machine.poll_effect() {
         match effect {
-            DialogEffect::Transmit { flow, bytes } => transmit(me, state, flow, bytes),
+            DialogEffect::Transmit { flow, bytes } => {
+                published &= !transmit(me, state, flow, bytes);
+            }
             DialogEffect::Event(DialogEvent::Finished) => finished = true,
             DialogEffect::Event(event) => {
-                publish(state);
+                if !std::mem::replace(&mut published, true) {
+                    publish(state);
+                }
                 (state.args.events)(event);
             }
-            DialogEffect::WantTarget => want_target(me, state),
+            DialogEffect::WantTarget => {
+                published = false;
+                want_target(me, state);
+            }
         }
     }
-    publish(state);
+    if !published {
+        publish(state);
+    }
     if finished {
         retire(me, state);
     } else {
@@ -261,17 +271,20 @@ fn rung_out(args: &Args, flow: &Flow, bytes: &bytes::Bytes) {
     }
 }
 
-fn transmit(me: &ActorRef<Msg>, state: &mut State, flow: Flow, bytes: bytes::Bytes) {
+/// Sends; whether the machine was told that it could not be done.
+fn transmit(me: &ActorRef<Msg>, state: &mut State, flow: Flow, bytes: bytes::Bytes) -> bool {
     rung_out(&state.args, &flow, &bytes);
     state.args.wire.acquaint(flow.remote.ip());
     match state.args.wire.send(&flow, bytes.clone()) {
-        Ok(()) => {}
+        Ok(()) => false,
         Err(WireError::Gone) if flow.transport.is_stream() => {
             reopen(me, state, flow, bytes);
+            false
         }
         Err(_) => {
             let now = state.args.clock.now();
             undelivered(state, now, flow);
+            true
         }
     }
 }
@@ -360,7 +373,10 @@ fn next_target(state: &mut State, now: Duration, (hops, hop): (Hops, Option<Hop>
 fn arm(me: &ActorRef<Msg>, state: &mut State) {
     let wanted = state.machine.poll_timeout();
     let current = state.armed.as_ref().filter(|(_, task)| !task.is_finished());
-    if wanted == current.map(|(at, _)| *at) {
+    // An earlier wake-up than needed is harmless and saves a task for each message.
+    if let (Some(at), Some((armed, _))) = (wanted, current)
+        && *armed <= at
+    {
         return;
     }
     disarm(state);

@@ -18,9 +18,42 @@ use crate::{dialog, gateway, trunk};
 /// See the module.
 #[derive(Default)]
 pub struct DialogBook {
-    entries: Mutex<HashMap<DialogId, Entry>>,
+    live: Mutex<Live>,
     askers: Mutex<HashMap<DialogId, ActorRef<trunk::Msg>>>,
     gateways: Mutex<HashMap<DialogId, ActorRef<gateway::Msg>>>,
+}
+
+/// The live dialogs, found by their ids or by their calls.
+#[derive(Default)]
+struct Live {
+    entries: HashMap<DialogId, Entry>,
+    by_call: HashMap<CallId, Vec<DialogId>>,
+}
+
+impl Live {
+    fn enter(&mut self, id: DialogId, mut entry: Entry) {
+        let before = self.remove(&id);
+        entry.seed = before.and_then(|before| before.seed);
+        let of_call = self.by_call.entry(entry.call).or_default();
+        of_call.push(id.clone());
+        self.entries.insert(id, entry);
+    }
+
+    fn remove(&mut self, id: &DialogId) -> Option<Entry> {
+        let entry = self.entries.remove(id)?;
+        if let Some(of_call) = self.by_call.get_mut(&entry.call) {
+            of_call.retain(|known| known != id);
+            if of_call.is_empty() {
+                self.by_call.remove(&entry.call);
+            }
+        }
+        Some(entry)
+    }
+
+    fn of_call(&self, call: CallId) -> impl Iterator<Item = (&DialogId, &Entry)> {
+        let ids = self.by_call.get(&call).into_iter().flatten();
+        ids.filter_map(|id| Some((id, self.entries.get(id)?)))
+    }
 }
 
 struct Entry {
@@ -40,24 +73,20 @@ impl DialogBook {
         (call, leg): (CallId, u8),
         actor: ActorRef<dialog::Msg>,
     ) {
-        let mut entries = self.lock();
-        let seed = entries.remove(&id).and_then(|entry| entry.seed);
-        entries.insert(
-            id,
-            Entry {
-                profile,
-                call,
-                leg,
-                actor,
-                seed,
-            },
-        );
+        let entry = Entry {
+            profile,
+            call,
+            leg,
+            actor,
+            seed: None,
+        };
+        self.lock().enter(id, entry);
     }
 
     /// Keeps the newest seed. True when it differs from the one before.
     pub fn publish(&self, id: &DialogId, seed: &DialogSeed) -> bool {
-        let mut entries = self.lock();
-        let Some(entry) = entries.get_mut(id) else {
+        let mut live = self.lock();
+        let Some(entry) = live.entries.get_mut(id) else {
             return false;
         };
         let news = entry.seed.as_ref() != Some(seed);
@@ -69,30 +98,30 @@ impl DialogBook {
 
     /// Who runs the dialog.
     pub fn actor(&self, id: &DialogId) -> Option<ActorRef<dialog::Msg>> {
-        self.lock().get(id).map(|entry| entry.actor.clone())
+        self.lock().entries.get(id).map(|entry| entry.actor.clone())
     }
 
     /// The last seed of one dialog.
     pub fn seed(&self, id: &DialogId) -> Option<DialogSeed> {
-        self.lock().get(id).and_then(|entry| entry.seed.clone())
+        self.lock().entries.get(id).and_then(|entry| entry.seed.clone())
     }
 
     /// The seeds of every dialog of a profile, to rebuild its endpoint from.
     pub fn seeds_of(&self, profile: &str) -> Vec<DialogSeed> {
-        let entries = self.lock();
-        let mine = entries.values().filter(|entry| &*entry.profile == profile);
+        let live = self.lock();
+        let mine = live.entries.values().filter(|entry| &*entry.profile == profile);
         mine.filter_map(|entry| entry.seed.clone()).collect()
     }
 
     /// Whether a dialog of this profile is alive.
     pub fn has(&self, profile: &str) -> bool {
-        self.lock().values().any(|entry| &*entry.profile == profile)
+        self.lock().entries.values().any(|entry| &*entry.profile == profile)
     }
 
     /// Whether a dialog of this profile uses this socket of ours.
     pub fn uses(&self, profile: &str, local: SocketAddr) -> bool {
-        let entries = self.lock();
-        let mut mine = entries.values().filter(|entry| &*entry.profile == profile);
+        let live = self.lock();
+        let mut mine = live.entries.values().filter(|entry| &*entry.profile == profile);
         mine.any(|entry| {
             entry
                 .seed
@@ -103,25 +132,24 @@ impl DialogBook {
 
     /// The dialogs of a call by leg, with their seeds: what the wire is owed when a Call died.
     pub fn of_call(&self, call: CallId) -> Vec<(u8, DialogSeed)> {
-        let entries = self.lock();
-        let mine = entries.values().filter(|entry| entry.call == call);
-        mine.filter_map(|entry| Some((entry.leg, entry.seed.clone()?)))
+        let live = self.lock();
+        let mine = live.of_call(call);
+        mine.filter_map(|(_, entry)| Some((entry.leg, entry.seed.clone()?)))
             .collect()
     }
 
-    /// The dialog that `actor` runs.
-    pub fn id_of(&self, actor: &ActorRef<dialog::Msg>) -> Option<DialogId> {
-        let entries = self.lock();
-        let mut mine = entries
-            .iter()
-            .filter(|(_, entry)| entry.actor.get_id() == actor.get_id());
-        mine.next().map(|(id, _)| id.clone())
+    /// The dialog of this call that `actor` runs.
+    pub fn id_of(&self, call: CallId, actor: &ActorRef<dialog::Msg>) -> Option<DialogId> {
+        let live = self.lock();
+        let mut mine = live.of_call(call);
+        let mine = mine.find(|(_, entry)| entry.actor.get_id() == actor.get_id());
+        mine.map(|(id, _)| id.clone())
     }
 
     /// The dialogs whose far side is at the end of this connection.
     pub fn on_connection(&self, connection: u64) -> Vec<ActorRef<dialog::Msg>> {
-        let entries = self.lock();
-        let there = entries.values().filter(|entry| {
+        let live = self.lock();
+        let there = live.entries.values().filter(|entry| {
             let seed = entry.seed.as_ref();
             seed.is_some_and(|seed| seed.flow.connection == connection)
         });
@@ -174,7 +202,7 @@ impl DialogBook {
 
     /// Dialogs alive now.
     pub fn len(&self) -> usize {
-        self.lock().len()
+        self.lock().entries.len()
     }
 
     /// Whether none is alive.
@@ -182,7 +210,7 @@ impl DialogBook {
         self.len() == 0
     }
 
-    fn lock(&self) -> MutexGuard<'_, HashMap<DialogId, Entry>> {
-        self.entries.lock().unwrap_or_else(PoisonError::into_inner)
+    fn lock(&self) -> MutexGuard<'_, Live> {
+        self.live.lock().unwrap_or_else(PoisonError::into_inner)
     }
 }

@@ -65,7 +65,8 @@ async fn spawn_dialog(state: &mut State, args: dialog::Args) -> Result<(), Actor
     state.children.dialog_args = Some(args.clone());
     let spawned = Actor::spawn_linked(None, DialogActor, args, state.me.get_cell()).await;
     let (dialog, _) = spawned?;
-    state.children.dialog_id = state.services().book.id_of(&dialog);
+    let call = state.dossier().call();
+    state.children.dialog_id = state.services().book.id_of(call, &dialog);
     state.children.dialog = Some(dialog);
     state.children.dialog_over = false;
     Ok(())

@@ -34,27 +34,28 @@ pub fn parse(bytes: &Bytes, framing: Framing) -> Result<Message, ParseError> {
         Some(StartLine::Request(method, uri)) => {
             let core = reader.core(&headers, Some(&method));
             let body = reader.body(&headers);
-            let answer = || answerable(&method, &headers);
-            reader.verdict(core.zip(body), answer).map(|(core, body)| {
-                Message::Request(Request {
-                    method: method.clone(),
-                    uri: *uri,
-                    core: core.with(headers.clone()),
-                    body,
-                })
-            })
+            let Some((core, body)) = reader.sound(core.zip(body)) else {
+                return Err(reader.into_error(answerable(&method, &headers)));
+            };
+            Ok(Message::Request(Request {
+                method,
+                uri: *uri,
+                core: core.with(headers),
+                body,
+            }))
         }
         Some(StartLine::Response(status, reason)) => {
             let core = reader.core(&headers, None);
             let body = reader.body(&headers);
-            reader.verdict(core.zip(body), || None).map(|(core, body)| {
-                Message::Response(Response {
-                    status,
-                    reason,
-                    core: core.with(headers.clone()),
-                    body,
-                })
-            })
+            let Some((core, body)) = reader.sound(core.zip(body)) else {
+                return Err(reader.into_error(None));
+            };
+            Ok(Message::Response(Response {
+                status,
+                reason,
+                core: core.with(headers),
+                body,
+            }))
         }
         None => {
             let method = reader.method.take();
@@ -142,15 +143,9 @@ impl<'a> Reader<'a> {
         ParseError { answer, ..error }
     }
 
-    fn verdict<T>(
-        self,
-        read: Option<T>,
-        answer: impl FnOnce() -> Option<Box<Answerable>>,
-    ) -> Result<T, ParseError> {
-        match (read, &self.error) {
-            (Some(read), None) => Ok(read),
-            _ => Err(self.into_error(answer())),
-        }
+    /// What was read, when nothing was wrong.
+    fn sound<T>(&self, read: Option<T>) -> Option<T> {
+        read.filter(|_| self.error.is_none())
     }
 
     /// Start line and headers.
