@@ -72,7 +72,12 @@ impl Db {
             // An acknowledged fact is forgotten by the switch: it must survive a power cut here.
             .synchronous(SqliteSynchronous::Full);
         let writer = open_wal(&options).await?;
-        let readers = sqlite_pool(READERS).connect_lazy_with(options);
+        // All of them from the start and for good: how many descriptors are open says then whether calls leave some.
+        let readers = sqlite_pool(READERS)
+            .min_connections(READERS)
+            .idle_timeout(None)
+            .max_lifetime(None)
+            .connect_lazy_with(options);
         Ok(Self::Sqlite { writer, readers })
     }
 
@@ -157,6 +162,11 @@ impl Db {
 }
 
 impl Tx {
+    /// Whether nobody else can write before this transaction ends, so that reading is locking.
+    pub fn is_alone(&self) -> bool {
+        matches!(self, Self::Sqlite(_))
+    }
+
     /// All rows.
     pub async fn all(&mut self, query: Query) -> Result<Vec<Row>, StoreError> {
         Ok(match self {
