@@ -18,7 +18,7 @@ use model::{
     internal::{FactAck, Heartbeat, RecordingAck, RegistrationReport, Registrations, Share},
 };
 use serde::Deserialize;
-use serde_json::Value;
+use serde_json::value::RawValue;
 use tokio::time::Instant;
 
 use crate::{
@@ -126,10 +126,11 @@ fn reseal(snapshot: &mut Snapshot, keys: &Keys, seal: &NodeSeal) {
 
 /// A batch whose facts are read one by one, so that one that is malformed stops no other.
 #[derive(Deserialize)]
-struct RawBatch {
+struct RawBatch<'a> {
     node: NodeId,
     boot: u64,
-    facts: Vec<Value>,
+    #[serde(borrow)]
+    facts: Vec<&'a RawValue>,
 }
 
 /// Takes facts; the answer always covers the whole batch.
@@ -148,7 +149,7 @@ async fn journal(State(app): State<App>, bytes: Bytes) -> Result<Json<FactAck>, 
     let mut facts = Vec::with_capacity(accepted);
     let mut refused = Vec::new();
     for (index, raw) in batch.facts.into_iter().enumerate() {
-        match serde_json::from_value::<Fact>(raw) {
+        match serde_json::from_str::<Fact>(raw.get()) {
             Ok(fact) if fact.node == batch.node && storable(&fact) => facts.push(fact),
             Ok(_) => refused.push(index),
             Err(fault) => {
@@ -158,8 +159,11 @@ async fn journal(State(app): State<App>, bytes: Bytes) -> Result<Json<FactAck>, 
         }
     }
     let now = now_ms();
-    app.db().node_seen(batch.node, batch.boot, now).await?;
-    app.db().take_facts(&facts, now).await?;
+    if facts.is_empty() {
+        app.db().node_seen(batch.node, batch.boot, now).await?;
+    } else {
+        app.db().take_facts(&facts, now).await?;
+    }
     app.ring();
     Ok(Json(FactAck { accepted, refused }))
 }
@@ -292,7 +296,7 @@ async fn registered(
     Ok(Json(Registrations { contacts }))
 }
 
-fn read<T: serde::de::DeserializeOwned>(bytes: &Bytes) -> Result<T, ApiError> {
+fn read<'a, T: Deserialize<'a>>(bytes: &'a Bytes) -> Result<T, ApiError> {
     serde_json::from_slice(bytes).map_err(|fault| {
         ApiError::at(
             ErrorCode::ValidationFailed,

@@ -60,9 +60,6 @@ const COLUMNS: &[&str] = &[
     "data",
 ];
 
-/// Rows in one insert; 8 values each.
-const CHUNK: usize = 500;
-
 fn read(row: &Row) -> Result<Event, StoreError> {
     Ok(Event {
         id: row.get("id")?,
@@ -106,14 +103,12 @@ impl Tx {
             Some(row) => row.get("event_seq")?,
             None => return Err(StoreError::corrupt("office_state.id", "no row")),
         };
-        let mut rows: Vec<Vec<Value>> = (last - count + 1..)
+        let rows = (last - count + 1..)
             .zip(events)
             .map(|(id, event)| event.values(id))
             .collect();
-        while !rows.is_empty() {
-            let rest = rows.split_off(rows.len().min(CHUNK));
-            self.run(Query::insert("events", COLUMNS, rows, "")).await?;
-            rows = rest;
+        for insert in Query::inserts("events", COLUMNS, rows, "") {
+            self.run(insert).await?;
         }
         Ok(())
     }

@@ -1,7 +1,8 @@
 //! Journal intake: one transaction per batch, idempotent by `(node, boot, conversation, seq)`.
 //!
 //! Order of locks, the same for every batch, so that interleaved batches wait instead of
-//! deadlocking: the calls in id order, then their facts, then the row that numbers the events.
+//! deadlocking: the calls in id order, then their facts, then the switch, then the row that numbers
+//! the events.
 
 use std::collections::{BTreeMap, HashSet};
 
@@ -20,11 +21,6 @@ use crate::{
 
 /// How often a batch is run again after a deadlock or a busy database.
 const TRIES: u32 = 5;
-/// Facts in one insert; 8 values each.
-const FACT_CHUNK: usize = 500;
-/// Calls in one insert; 37 values each.
-const CALL_CHUNK: usize = 200;
-
 const FACT_COLUMNS: &[&str] = &[
     "call_id",
     "node_id",
@@ -55,45 +51,95 @@ fn key(fact: &Fact) -> FactKey {
     )
 }
 
+/// A fact, and what it holds beside its kind as JSON text.
+struct Told<'a> {
+    fact: &'a Fact,
+    data: String,
+}
+
+impl<'a> Told<'a> {
+    fn of(fact: &'a Fact) -> Self {
+        Self {
+            fact,
+            data: data_of(&fact.kind),
+        }
+    }
+
+    fn place(&self) -> (CallId, i64) {
+        (self.fact.conversation, order(self.fact))
+    }
+}
+
+/// The calls of a batch.
+struct Locked {
+    calls: BTreeMap<CallId, CallRecord>,
+    /// Those of which facts may have come whose events are held.
+    strangers: Vec<CallId>,
+}
+
 impl Db {
-    /// Stores facts and folds the new ones into their calls.
+    /// Stores facts and folds the new ones into their calls. Their switch lives, for it says so.
     pub async fn take_facts(&self, facts: &[Fact], now: i64) -> Result<Intake, StoreError> {
-        let mut left = TRIES;
+        let (mut left, mut doubled) = (TRIES, false);
         loop {
-            match self.take_facts_once(facts, now).await {
+            match self.take_facts_once(facts, now, doubled).await {
+                Ok(Some(intake)) => return Ok(intake),
+                Ok(None) => doubled = true,
                 Err(fault) if fault.is_transient() && left > 0 => left -= 1,
-                other => return other,
+                Err(fault) => return Err(fault),
             }
         }
     }
 
-    async fn take_facts_once(&self, facts: &[Fact], now: i64) -> Result<Intake, StoreError> {
-        let mut ordered: Vec<&Fact> = facts.iter().collect();
-        ordered.sort_by_key(|fact| (fact.conversation, order(fact)));
+    /// None, and nothing done, when some of the facts were known: that comes only of a batch that was
+    /// sent again, so which of them is asked in a second go (`doubled`).
+    async fn take_facts_once(
+        &self,
+        facts: &[Fact],
+        now: i64,
+        doubled: bool,
+    ) -> Result<Option<Intake>, StoreError> {
+        let mut ordered: Vec<Told<'_>> = facts.iter().map(Told::of).collect();
+        ordered.sort_by_key(Told::place);
         let mut tx = self.begin().await?;
-        let mut calls = tx.lock_calls(&ordered, now).await?;
-        let held = tx.held_facts(&calls).await?;
-        let new = tx.insert_facts(&ordered).await?;
-        let mut fresh = Vec::with_capacity(new.len());
-        let mut seen = HashSet::new();
-        for fact in ordered {
-            let key = key(fact);
-            if new.contains(&key)
-                && seen.insert(key)
-                && let Some(call) = calls.get_mut(&fact.conversation)
-            {
-                call.apply(fact);
-                fresh.push(fact);
-            }
+        let mut locked = tx.lock_calls(&ordered, now).await?;
+        let held = tx.held_facts(&locked.strangers).await?;
+        if doubled {
+            let new = tx.insert_facts(&ordered).await?;
+            ordered = only(ordered, new);
+        } else if !tx.insert_new_facts(&ordered).await? {
+            return Ok(None);
         }
-        let touched: HashSet<CallId> = fresh.iter().map(|fact| fact.conversation).collect();
-        calls.retain(|id, _| touched.contains(id));
-        let told = tell(&mut calls, &held, fresh, now);
-        tx.save_calls(&calls, now).await?;
+        let new = ordered.len();
+        fold(&mut locked.calls, &ordered);
+        let told = tell(&mut locked.calls, &held, ordered, now);
+        tx.save_calls(&locked.calls, now).await?;
+        if let Some(fact) = facts.first() {
+            tx.node_seen(fact.node, fact.boot, now).await?;
+        }
         tx.tell(told).await?;
         tx.commit().await?;
-        Ok(Intake { new: seen.len() })
+        Ok(Some(Intake { new }))
     }
+}
+
+/// The facts with these keys, each once.
+fn only<'a>(ordered: Vec<Told<'a>>, mut new: HashSet<FactKey>) -> Vec<Told<'a>> {
+    let mut ordered = ordered;
+    ordered.retain(|told| new.remove(&key(told.fact)));
+    ordered
+}
+
+/// Takes new facts into their calls; the calls that nothing new is known of go.
+fn fold(calls: &mut BTreeMap<CallId, CallRecord>, fresh: &[Told<'_>]) {
+    let mut touched = HashSet::new();
+    for told in fresh {
+        if let Some(call) = calls.get_mut(&told.fact.conversation) {
+            call.apply(told.fact);
+            touched.insert(call.id);
+        }
+    }
+    calls.retain(|id, _| touched.contains(id));
 }
 
 /// The events of facts, each call's in its order. As long as nobody knows whose a call is (its
@@ -102,14 +148,14 @@ impl Db {
 fn tell(
     calls: &mut BTreeMap<CallId, CallRecord>,
     held: &[Fact],
-    fresh: Vec<&Fact>,
+    fresh: Vec<Told<'_>>,
     now: i64,
 ) -> Vec<NewEvent> {
-    let mut due: Vec<&Fact> = held.iter().chain(fresh).collect();
-    due.sort_by_key(|fact| (fact.conversation, order(fact)));
+    let mut due: Vec<Told<'_>> = held.iter().map(Told::of).chain(fresh).collect();
+    due.sort_by_key(Told::place);
     let mut told = Vec::with_capacity(due.len());
     for fact in due {
-        if let Some(call) = calls.get_mut(&fact.conversation)
+        if let Some(call) = calls.get_mut(&fact.fact.conversation)
             && has_begun(call)
         {
             told.push(event(call, fact, now));
@@ -125,7 +171,8 @@ fn has_begun(call: &CallRecord) -> bool {
 
 /// The event of a fact. The end is told once: after a provisional end that was already told, it
 /// is a correction.
-fn event(call: &mut CallRecord, fact: &Fact, now: i64) -> NewEvent {
+fn event(call: &mut CallRecord, told: Told<'_>, now: i64) -> NewEvent {
+    let fact = told.fact;
     let mut kind = events::name(&fact.kind);
     if kind == events::ENDED {
         if call.end_event_ms.is_some() {
@@ -141,7 +188,7 @@ fn event(call: &mut CallRecord, fact: &Fact, now: i64) -> NewEvent {
         seq: Some(fact.seq),
         kind,
         at_ms: fact.at_unix_ms,
-        data: data_of(&fact.kind),
+        data: told.data,
     }
 }
 
@@ -154,17 +201,16 @@ fn owned(mut event: NewEvent, calls: &BTreeMap<CallId, CallRecord>) -> NewEvent 
     event
 }
 
-/// What a fact holds beside its kind, as JSON text.
+/// What a fact holds beside its kind, as JSON text: of `{"type":…,"data":X}` the X.
 fn data_of(kind: &FactKind) -> String {
-    let mut value = serde_json::to_value(kind).unwrap_or_default();
-    value
-        .get_mut("data")
-        .map(serde_json::Value::take)
-        .unwrap_or_default()
-        .to_string()
+    let whole = serde_json::to_string(kind).unwrap_or_default();
+    let data = whole.split_once(",\"data\":").map(|(_, data)| data);
+    let data = data.and_then(|data| data.strip_suffix('}'));
+    data.unwrap_or("null").to_owned()
 }
 
-fn fact_values(fact: &Fact) -> Vec<Value> {
+fn fact_values(told: &Told<'_>) -> Vec<Value> {
+    let fact = told.fact;
     vec![
         fact.conversation.into(),
         fact.node.into(),
@@ -173,7 +219,7 @@ fn fact_values(fact: &Fact) -> Vec<Value> {
         fact.kind.name().into(),
         fact.at_unix_ms.into(),
         fact.offset_ms.into(),
-        data_of(&fact.kind).into(),
+        (&told.data).into(),
     ]
 }
 
@@ -208,63 +254,86 @@ fn read_key(row: &Row) -> Result<FactKey, StoreError> {
 }
 
 impl Tx {
-    /// The calls of these facts, made when missing, locked until the commit.
-    async fn lock_calls(
-        &mut self,
-        ordered: &[&Fact],
-        now: i64,
-    ) -> Result<BTreeMap<CallId, CallRecord>, StoreError> {
+    /// The calls of these facts, unknown ones among them, locked until the commit.
+    async fn lock_calls(&mut self, ordered: &[Told<'_>], now: i64) -> Result<Locked, StoreError> {
         let mut unknown: BTreeMap<CallId, CallRecord> = BTreeMap::new();
-        for fact in ordered {
+        for told in ordered {
+            let fact = told.fact;
             unknown
                 .entry(fact.conversation)
                 .or_insert_with(|| CallRecord::unknown(fact.conversation, fact.node, fact.boot));
         }
-        let unknown: Vec<CallRecord> = unknown.into_values().collect();
-        let mut calls = BTreeMap::new();
-        for chunk in unknown.chunks(CALL_CHUNK) {
-            let rows = chunk.iter().map(|call| values(call, now)).collect();
-            let touch =
-                "on conflict (id) do update set updated_ms = excluded.updated_ms returning *";
-            let query = Query::insert("calls", calls::COLUMNS, rows, touch);
+        let known = match self.is_alone() {
+            true => self.known_calls(&unknown).await?,
+            false => self.make_calls(&unknown, now).await?,
+        };
+        let stranger = |call: &&CallRecord| !has_begun(call);
+        let strangers = known.iter().filter(stranger).map(|call| call.id).collect();
+        let mut calls = unknown;
+        calls.extend(known.into_iter().map(|call| (call.id, call)));
+        Ok(Locked { calls, strangers })
+    }
+
+    /// Those of these calls that have a row.
+    async fn known_calls(
+        &mut self,
+        wanted: &BTreeMap<CallId, CallRecord>,
+    ) -> Result<Vec<CallRecord>, StoreError> {
+        let ids: Vec<CallId> = wanted.keys().copied().collect();
+        let mut known = Vec::new();
+        for query in Query::among("select * from calls where id", &ids) {
             for row in self.all(query).await? {
-                let call = calls::read(&row)?;
-                calls.insert(call.id, call);
+                known.push(calls::read(&row)?);
             }
         }
-        Ok(calls)
+        Ok(known)
+    }
+
+    /// Makes the rows that are missing, and locks all.
+    async fn make_calls(
+        &mut self,
+        unknown: &BTreeMap<CallId, CallRecord>,
+        now: i64,
+    ) -> Result<Vec<CallRecord>, StoreError> {
+        let touch = "on conflict (id) do update set updated_ms = excluded.updated_ms returning *";
+        let rows = unknown.values().map(|call| values(call, now)).collect();
+        let mut made = Vec::new();
+        for insert in Query::inserts("calls", calls::COLUMNS, rows, touch) {
+            for row in self.all(insert).await? {
+                made.push(calls::read(&row)?);
+            }
+        }
+        Ok(made)
     }
 
     /// Facts whose events are held, of those calls: nearly always none.
-    async fn held_facts(
-        &mut self,
-        calls: &BTreeMap<CallId, CallRecord>,
-    ) -> Result<Vec<Fact>, StoreError> {
-        let strangers: Vec<CallId> = calls
-            .values()
-            .filter(|call| !has_begun(call))
-            .map(|call| call.id)
-            .collect();
+    async fn held_facts(&mut self, strangers: &[CallId]) -> Result<Vec<Fact>, StoreError> {
         let mut held = Vec::new();
-        for chunk in strangers.chunks(FACT_CHUNK) {
-            for row in self
-                .all(Query::among("select * from facts where call_id", chunk))
-                .await?
-            {
+        for query in Query::among("select * from facts where call_id", strangers) {
+            for row in self.all(query).await? {
                 held.extend(read_fact(&row)?);
             }
         }
         Ok(held)
     }
 
+    /// Stores facts that should all be new; whether they were.
+    async fn insert_new_facts(&mut self, ordered: &[Told<'_>]) -> Result<bool, StoreError> {
+        let rows = ordered.iter().map(fact_values).collect();
+        let mut stored = 0;
+        for insert in Query::inserts("facts", FACT_COLUMNS, rows, "on conflict do nothing") {
+            stored += self.run(insert).await?;
+        }
+        Ok(stored == ordered.len() as u64)
+    }
+
     /// Stores facts; the keys of those that were not known.
-    async fn insert_facts(&mut self, ordered: &[&Fact]) -> Result<HashSet<FactKey>, StoreError> {
+    async fn insert_facts(&mut self, ordered: &[Told<'_>]) -> Result<HashSet<FactKey>, StoreError> {
+        let known = "on conflict do nothing returning call_id, node_id, boot, seq";
+        let rows = ordered.iter().map(fact_values).collect();
         let mut new = HashSet::new();
-        for chunk in ordered.chunks(FACT_CHUNK) {
-            let rows = chunk.iter().map(|fact| fact_values(fact)).collect();
-            let known = "on conflict do nothing returning call_id, node_id, boot, seq";
-            let query = Query::insert("facts", FACT_COLUMNS, rows, known);
-            for row in self.all(query).await? {
+        for insert in Query::inserts("facts", FACT_COLUMNS, rows, known) {
+            for row in self.all(insert).await? {
                 new.insert(read_key(&row)?);
             }
         }
@@ -283,11 +352,9 @@ impl Tx {
             .map(|column| format!("{column} = excluded.{column}"))
             .collect();
         let suffix = format!("on conflict (id) do update set {}", set.join(", "));
-        let calls: Vec<&CallRecord> = calls.values().collect();
-        for chunk in calls.chunks(CALL_CHUNK) {
-            let rows = chunk.iter().map(|call| values(call, now)).collect();
-            let query = Query::insert("calls", calls::COLUMNS, rows, &suffix);
-            self.run(query).await?;
+        let rows = calls.values().map(|call| values(call, now)).collect();
+        for insert in Query::inserts("calls", calls::COLUMNS, rows, &suffix) {
+            self.run(insert).await?;
         }
         Ok(())
     }

@@ -7,7 +7,11 @@ use model::{
     internal::{Heartbeat, Share},
 };
 
-use super::{Db, StoreError, Tx, calls, events::NewEvent, sql::sql};
+use super::{
+    Db, StoreError, Tx, calls,
+    events::NewEvent,
+    sql::{Query, sql},
+};
 use crate::{events, fold::CallRecord};
 
 /// How far a revision has come.
@@ -67,12 +71,7 @@ impl Db {
 
     /// A batch of facts is a sign of life too; it makes nobody ready.
     pub async fn node_seen(&self, node: NodeId, boot: u64, now: i64) -> Result<(), StoreError> {
-        let query = sql("insert into nodes (id, boot, revision, accepting, live, last_seen_ms) values ($1, $2, 0, $3, 0, $4) on conflict (id) do update set last_seen_ms = excluded.last_seen_ms")
-            .bind(node)
-            .bind(boot)
-            .bind(false)
-            .bind(now);
-        self.run(query).await?;
+        self.run(seen(node, boot, now)).await?;
         Ok(())
     }
 
@@ -132,11 +131,27 @@ impl Db {
     }
 }
 
+fn seen(node: NodeId, boot: u64, now: i64) -> Query {
+    sql("insert into nodes (id, boot, revision, accepting, live, last_seen_ms) values ($1, $2, 0, $3, 0, $4) on conflict (id) do update set last_seen_ms = excluded.last_seen_ms")
+        .bind(node)
+        .bind(boot)
+        .bind(false)
+        .bind(now)
+}
+
 impl Tx {
-    async fn read_calls(
+    /// The same within a transaction.
+    pub(super) async fn node_seen(
         &mut self,
-        query: super::sql::Query,
-    ) -> Result<Vec<CallRecord>, StoreError> {
+        node: NodeId,
+        boot: u64,
+        now: i64,
+    ) -> Result<(), StoreError> {
+        self.run(seen(node, boot, now)).await?;
+        Ok(())
+    }
+
+    async fn read_calls(&mut self, query: Query) -> Result<Vec<CallRecord>, StoreError> {
         self.all(query).await?.iter().map(calls::read).collect()
     }
 }

@@ -40,8 +40,8 @@ macro_rules! into_value {
 
 into_value! {
     &str => Text, storable;
-    String => Text, |text: String| storable(&text);
-    &String => Text, |text: &String| storable(text);
+    String => Text, storable;
+    &String => Text, |text: &String| storable(text.as_str());
     model::TenantId => Text, |id: model::TenantId| id.to_string();
     model::AgentId => Text, |id: model::AgentId| id.to_string();
     model::NumberId => Text, |id: model::NumberId| id.to_string();
@@ -69,19 +69,29 @@ impl Value {
 }
 
 /// PostgreSQL takes no NUL in text; a wire that carries one must not block the journal.
-fn storable(text: &str) -> String {
-    text.replace('\0', "\u{FFFD}")
+fn storable<'a>(text: impl Into<Cow<'a, str>>) -> String {
+    let text = text.into();
+    if text.contains('\0') {
+        return text.replace('\0', "\u{FFFD}");
+    }
+    text.into_owned()
 }
 
 /// The placeholder of inserts with many rows. SQLite looks a `$n` up by its name in a list, which
 /// costs the square of their number; a `?` has no name.
 const IN_ORDER: &str = "?";
 
+/// Inserts have so many rows, and lists of values so many places: a few texts serve all, so that their
+/// statements stay prepared. Compiling one takes longer than running it.
+const LENGTHS: [usize; 4] = [64, 16, 4, 1];
+
 /// A query with its values.
 #[derive(Debug, Clone)]
 pub struct Query {
     text: Cow<'static, str>,
     values: Vec<Value>,
+    /// Its text comes again and again: it stays prepared.
+    lasting: bool,
 }
 
 /// A fixed query.
@@ -89,6 +99,7 @@ pub fn sql(text: &'static str) -> Query {
     Query {
         text: Cow::Borrowed(text),
         values: Vec::new(),
+        lasting: true,
     }
 }
 
@@ -105,6 +116,7 @@ impl Query {
         Self {
             text: Cow::Owned(text),
             values: Vec::new(),
+            lasting: false,
         }
     }
 
@@ -119,21 +131,48 @@ impl Query {
     pub fn then(mut self, text: &str, value: impl Into<Value>) -> Self {
         self.values.push(value.into());
         self.text = Cow::Owned(format!("{}{text}${}", self.text, self.values.len()));
+        self.lasting = false;
         self
     }
 
-    /// `TEXT in (…)`: one of these values.
-    pub fn among<V: Into<Value> + Copy>(text: &str, values: &[V]) -> Self {
-        let places = vec![IN_ORDER; values.len()].join(", ");
-        Self {
-            text: Cow::Owned(format!("{text} in ({places})")),
-            values: values.iter().map(|value| (*value).into()).collect(),
-        }
+    /// `TEXT in (…)`: one of these values, in as many queries as it takes.
+    pub fn among<V: Into<Value> + Copy>(text: &str, values: &[V]) -> Vec<Self> {
+        let most = LENGTHS[0];
+        let query = |part: &[V]| {
+            let places = LENGTHS.into_iter().rfind(|n| *n >= part.len());
+            let places = places.unwrap_or(most);
+            // What is named twice is found once: the last value fills the places that are left.
+            let last = part.last().into_iter().cycle();
+            let filled = part.iter().chain(last).take(places);
+            Self {
+                text: Cow::Owned(format!("{text} in ({})", vec![IN_ORDER; places].join(", "))),
+                values: filled.map(|value| (*value).into()).collect(),
+                lasting: true,
+            }
+        };
+        values.chunks(most).map(query).collect()
     }
 
-    /// `insert into TABLE (COLUMNS) values (…), (…)` followed by `suffix`. Every row has as many
-    /// values as there are columns; at most 32,766 values in all (SQLite's limit).
-    pub fn insert(table: &str, columns: &[&str], rows: Vec<Vec<Value>>, suffix: &str) -> Self {
+    /// `insert into TABLE (COLUMNS) values (…), (…)` followed by `suffix`, in as many queries as it
+    /// takes. Every row has as many values as there are columns, which are at most 500.
+    pub fn inserts(
+        table: &str,
+        columns: &[&str],
+        mut rows: Vec<Vec<Value>>,
+        suffix: &str,
+    ) -> Vec<Self> {
+        let mut queries = Vec::new();
+        for length in LENGTHS {
+            while rows.len() >= length {
+                let rest = rows.split_off(length);
+                queries.push(Self::insert(table, columns, rows, suffix));
+                rows = rest;
+            }
+        }
+        queries
+    }
+
+    fn insert(table: &str, columns: &[&str], rows: Vec<Vec<Value>>, suffix: &str) -> Self {
         let row = format!("({})", vec![IN_ORDER; columns.len()].join(", "));
         let rows_text = vec![row; rows.len()].join(", ");
         let columns = columns.join(", ");
@@ -142,6 +181,7 @@ impl Query {
                 "insert into {table} ({columns}) values {rows_text} {suffix}"
             )),
             values: rows.into_iter().flatten().collect(),
+            lasting: true,
         }
     }
 
@@ -161,8 +201,7 @@ impl Query {
     }
 
     pub(super) fn sqlite(self) -> SqlxQuery<'static, Sqlite, SqliteArguments> {
-        let cached = matches!(self.text, Cow::Borrowed(_));
-        let query = sqlx::query(AssertSqlSafe(self.text)).persistent(cached);
+        let query = sqlx::query(AssertSqlSafe(self.text)).persistent(self.lasting);
         self.values
             .into_iter()
             .fold(query, |query, value| match value {
@@ -173,9 +212,8 @@ impl Query {
     }
 
     pub(super) fn postgres(self) -> SqlxQuery<'static, Postgres, PgArguments> {
-        let cached = matches!(self.text, Cow::Borrowed(_));
         let text = Self::numbered(self.text);
-        let query = sqlx::query(AssertSqlSafe(text)).persistent(cached);
+        let query = sqlx::query(AssertSqlSafe(text)).persistent(self.lasting);
         self.values
             .into_iter()
             .fold(query, |query, value| match value {
@@ -268,6 +306,32 @@ mod tests {
             Query::numbered(query.text),
             "insert into t (n, s) values ($1, $2), ($3, $4) on conflict do nothing"
         );
+    }
+
+    #[test]
+    fn many_rows_go_in_statements_of_a_few_lengths_in_their_order() {
+        let rows: Vec<Vec<Value>> = (0..86_i64).map(|n| vec![Value::from(n)]).collect();
+        let queries = Query::inserts("t", &["n"], rows.clone(), "");
+        let lengths: Vec<usize> = queries.iter().map(|query| query.values.len()).collect();
+        assert_eq!(lengths, [64, 16, 4, 1, 1]);
+        let all: Vec<Value> = queries.into_iter().flat_map(|query| query.values).collect();
+        assert_eq!(all, rows.concat());
+        assert!(Query::inserts("t", &["n"], Vec::new(), "").is_empty());
+    }
+
+    #[test]
+    fn a_list_is_filled_up_with_its_last_value() {
+        let queries = Query::among("select 1 where n", &[1_i64, 2, 3]);
+        assert_eq!(queries.len(), 1);
+        assert_eq!(queries[0].text, "select 1 where n in (?, ?, ?, ?)");
+        assert_eq!(queries[0].values, [1_i64, 2, 3, 3].map(Value::from));
+        let many: Vec<i64> = (0..66).collect();
+        let lengths: Vec<usize> = Query::among("n", &many)
+            .iter()
+            .map(|query| query.values.len())
+            .collect();
+        assert_eq!(lengths, [64, 4]);
+        assert!(Query::among::<i64>("n", &[]).is_empty());
     }
 
     #[test]

@@ -9,6 +9,7 @@ use std::{
         Arc, Mutex, MutexGuard, PoisonError,
         atomic::{AtomicU64, Ordering},
     },
+    time::Duration,
 };
 
 use model::internal::FactAck;
@@ -18,6 +19,9 @@ use crate::journal::{Batch, BatchFact, Journal, JournalError};
 
 /// The office takes at most this many at once.
 const MOST_FACTS: usize = 1_000;
+/// The first fact after a quiet time leaves at once; while more come, a batch leaves this long after the
+/// one before, unless it is full by then. A batch costs both sides more than the facts in it.
+const GATHER: Duration = Duration::from_millis(200);
 
 /// The shipper in numbers.
 #[derive(Debug, Default)]
@@ -58,6 +62,16 @@ impl ShipperStats {
     }
 }
 
+/// What a round came to.
+enum Shipped {
+    /// There was nothing.
+    Nothing,
+    /// All there was.
+    Some,
+    /// As much as goes at once: there may be more.
+    Full,
+}
+
 /// See the module.
 pub struct Shipper {
     journal: Journal,
@@ -92,8 +106,12 @@ impl Shipper {
     pub async fn run(mut self) {
         loop {
             match self.ship_some().await {
-                Ok(true) => self.backoff.reset(),
-                Ok(false) => self.journal.wait_for_facts().await,
+                Ok(Shipped::Full) => self.backoff.reset(),
+                Ok(Shipped::Some) => {
+                    self.backoff.reset();
+                    tokio::time::sleep(GATHER).await;
+                }
+                Ok(Shipped::Nothing) => self.journal.wait_for_facts().await,
                 Err(error) => {
                     self.stats.failed(error.to_string());
                     self.backoff.wait().await;
@@ -102,16 +120,24 @@ impl Shipper {
         }
     }
 
-    /// One batch; false when there was none.
-    async fn ship_some(&mut self) -> Result<bool, ShipError> {
+    /// One batch.
+    async fn ship_some(&mut self) -> Result<Shipped, ShipError> {
         let batch = self.read().await?;
         if batch.facts.is_empty() {
             self.acknowledge(batch, 0).await?;
-            return Ok(false);
+            return Ok(Shipped::Nothing);
         }
         let sent = batch.facts.len();
+        // More wait on the disk, or something went wrong with this one: no time to lose.
+        let full = sent >= self.most;
         match self.office.ship(self.body(&batch)).await {
-            Ok(ack) => self.settle(batch, ack).await?,
+            Ok(ack) => {
+                let all = ack.accepted >= sent;
+                self.settle(batch, ack).await?;
+                if all && !full {
+                    return Ok(Shipped::Some);
+                }
+            }
             Err(error) if !is_final(&error) => {
                 // An office that is too slow for the whole batch would be so each time.
                 if error.is_timeout() {
@@ -133,7 +159,7 @@ impl Shipper {
                 self.settle(batch, all).await?;
             }
         }
-        Ok(true)
+        Ok(Shipped::Full)
     }
 
     /// Acts on the office's answer.
