@@ -103,25 +103,37 @@ impl DialogBook {
 
     /// The last seed of one dialog.
     pub fn seed(&self, id: &DialogId) -> Option<DialogSeed> {
-        self.lock().entries.get(id).and_then(|entry| entry.seed.clone())
+        self.lock()
+            .entries
+            .get(id)
+            .and_then(|entry| entry.seed.clone())
     }
 
     /// The seeds of every dialog of a profile, to rebuild its endpoint from.
     pub fn seeds_of(&self, profile: &str) -> Vec<DialogSeed> {
         let live = self.lock();
-        let mine = live.entries.values().filter(|entry| &*entry.profile == profile);
+        let mine = live
+            .entries
+            .values()
+            .filter(|entry| &*entry.profile == profile);
         mine.filter_map(|entry| entry.seed.clone()).collect()
     }
 
     /// Whether a dialog of this profile is alive.
     pub fn has(&self, profile: &str) -> bool {
-        self.lock().entries.values().any(|entry| &*entry.profile == profile)
+        self.lock()
+            .entries
+            .values()
+            .any(|entry| &*entry.profile == profile)
     }
 
     /// Whether a dialog of this profile uses this socket of ours.
     pub fn uses(&self, profile: &str, local: SocketAddr) -> bool {
         let live = self.lock();
-        let mut mine = live.entries.values().filter(|entry| &*entry.profile == profile);
+        let mut mine = live
+            .entries
+            .values()
+            .filter(|entry| &*entry.profile == profile);
         mine.any(|entry| {
             entry
                 .seed
