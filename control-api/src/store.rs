@@ -12,6 +12,7 @@ mod extensions;
 mod idempotency;
 mod journal;
 mod keys;
+mod leases;
 mod migrate;
 mod nodes;
 mod numbers;

@@ -355,6 +355,7 @@ fn entry(state: &State) -> Entry {
         dossier: state.args.dossier.clone(),
         profile: state.args.profile.name.clone(),
         trunk: trunk(state),
+        tenant: state.args.arrived.tenant,
         from: state.parties().from.clone(),
         to: state.parties().to.clone(),
         since: state.now(),

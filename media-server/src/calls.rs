@@ -27,7 +27,7 @@ use crate::{
     trunk_book::Arrived,
     wire::Wire,
 };
-use admission::Admission;
+use admission::{Admission, Wait};
 
 /// What Calls is told.
 pub enum Msg {
@@ -135,9 +135,10 @@ impl Actor for Calls {
 async fn take(me: &ActorRef<Msg>, state: &mut State, invite: Invite) {
     let source = invite.invite.flow.remote.ip();
     let trunk = invite.profile.settings.trunk_of(source);
+    let tenant = invite.arrived.tenant;
     if let Err(refused) = state
         .admission
-        .admit(&state.services, &invite.profile, trunk)
+        .admit(&state.services, &invite.profile, trunk, tenant)
     {
         let mut refusal = Refusal::new(503);
         refusal.retry_after_s = Some(refused.retry_after_s);
@@ -185,16 +186,27 @@ async fn take(me: &ActorRef<Msg>, state: &mut State, invite: Invite) {
 
 /// An ordered call lives under the id that the office gave it. Until its way is known it stands on
 /// any profile that is up.
-async fn place(me: &ActorRef<Msg>, state: &mut State, mut order: Box<call::Order>) {
+async fn place(me: &ActorRef<Msg>, state: &mut State, order: Box<call::Order>) {
     let services = state.services.clone();
     let line = services.lines.all().into_iter().next();
     let (Some(line), true) = (line, services.accepting()) else {
-        let why = "this switch takes no calls".to_owned();
-        if let Some(reply) = order.reply.take() {
-            let _ = reply.send(Outcome::Refused { why });
-        }
-        return never_placed(&services, &order);
+        return refuse(&services, *order, "this switch takes no calls");
     };
+    match state.admission.order(&services, order.tenant) {
+        Ok(()) => {}
+        // Paced and not failed, while whoever ordered it waits.
+        Err(Wait::For(time)) if order.is_wanted() => {
+            me.send_after(time, move || Msg::Place(order));
+            return;
+        }
+        Err(Wait::For(_) | Wait::ForAnEnd) => {
+            return refuse(
+                &services,
+                *order,
+                "the tenant has as many calls as it may have",
+            );
+        }
+    }
     let dossier = services.dossier_of(order.call);
     let args = call::Args {
         services: services.clone(),
@@ -217,8 +229,12 @@ async fn place(me: &ActorRef<Msg>, state: &mut State, mut order: Box<call::Order
     }
 }
 
-/// The record of a call that nobody placed.
-fn never_placed(services: &Services, order: &call::Order) {
+/// A call that nobody places: whoever ordered it is told, and it has its record.
+fn refuse(services: &Services, mut order: call::Order, why: &str) {
+    if let Some(reply) = order.reply.take() {
+        let why = why.to_owned();
+        let _ = reply.send(Outcome::Refused { why });
+    }
     let dossier = services.dossier_of(order.call);
     dossier.write(FactKind::Started(order.started(services)));
     dossier.end(EndReason::Capacity, Some(503), Some(42));

@@ -9,7 +9,6 @@ use std::{collections::BTreeMap, sync::Arc, time::Duration};
 use ractor::{Actor, ActorProcessingErr, ActorRef};
 use sip_core::{
     dialog::DialogId,
-    digest::Login,
     flow::{Flow, Transport},
     message::Message,
     registration::{
@@ -24,6 +23,7 @@ use crate::{
     listener,
     services::{Line, Services},
     trunk,
+    trunk_book::TrunkLine,
 };
 
 /// What is asked for when the trunk says nothing.
@@ -78,8 +78,8 @@ pub type Gateways = BTreeMap<(Arc<str>, String), Gateway>;
 /// What a Gateway needs.
 #[derive(Clone)]
 pub struct Args {
-    /// What the operator wrote.
-    pub trunk: settings::Trunk,
+    /// The trunk.
+    pub trunk: Arc<TrunkLine>,
     /// The profile it is reached over.
     pub line: Line,
     /// Everything shared.
@@ -171,15 +171,14 @@ impl Actor for GatewayActor {
 }
 
 fn config(args: &Args) -> Result<RegistrationConfig, ActorProcessingErr> {
-    let trunk = &args.trunk;
-    let domain = domain(trunk);
-    let user = trunk.username.clone().unwrap_or_default();
+    let trunk = &args.trunk.settings;
+    let domain = args.trunk.host().unwrap_or_default();
+    let aor = Uri::sip(trunk.username.as_deref(), domain, None)?;
     let retry = trunk.retry.unwrap_or(RETRY);
     let expires_s = trunk.expires.unwrap_or(EXPIRES).as_secs();
-    let registrar = format!("sip:{domain}");
     Ok(RegistrationConfig {
-        registrar: Uri::parse(&registrar.into())?,
-        aor: format!("<sip:{user}@{domain}>"),
+        registrar: Uri::sip(None, domain, None)?,
+        aor: format!("<{aor}>"),
         contact: String::new(),
         sent_by: String::new(),
         user_agent: crate::profile::SERVER.into(),
@@ -188,33 +187,7 @@ fn config(args: &Args) -> Result<RegistrationConfig, ActorProcessingErr> {
         retry_max: retry * RETRY_MOST,
         retry_refused: retry * RETRY_REFUSED,
         timers: Timers::default(),
-        login: login(trunk),
-    })
-}
-
-/// The domain that a trunk is: its proxy without the port.
-fn domain(trunk: &settings::Trunk) -> String {
-    let proxy = trunk.proxy.clone().unwrap_or_default();
-    match proxy.rsplit_once(':') {
-        Some((host, port)) if port.parse::<u16>().is_ok() && !host.ends_with(':') => host.into(),
-        Some(_) | None => proxy,
-    }
-}
-
-/// Who we are at a trunk: answers its challenges, in registrations and calls alike.
-pub fn login(trunk: &settings::Trunk) -> Option<Login> {
-    let password = trunk.password.as_ref()?;
-    let user = trunk.auth_user.clone().or_else(|| trunk.username.clone())?;
-    let realms = match trunk.realm.as_deref() {
-        // Whatever it calls itself first, and nothing else.
-        Some("*") => Vec::new(),
-        Some(realm) => vec![realm.to_owned()],
-        None => vec![domain(trunk)],
-    };
-    Some(Login {
-        user,
-        password: password.expose().to_owned().into(),
-        realms,
+        login: args.trunk.answers(),
     })
 }
 
@@ -226,7 +199,13 @@ fn reached_at(state: &mut State, flow: &Flow) {
         false => config.contact_host,
     };
     let us = format!("{host}:{}", config.contact_port);
-    let user = state.args.trunk.username.clone().unwrap_or_default();
+    let user = state
+        .args
+        .trunk
+        .settings
+        .username
+        .clone()
+        .unwrap_or_default();
     let transport = match flow.transport {
         Transport::Udp => String::new(),
         other => format!(";transport={}", other.via_name().to_ascii_lowercase()),
@@ -260,7 +239,7 @@ fn locate(me: &ActorRef<Msg>, state: &State) {
     let (me, line) = (me.clone(), state.args.line.clone());
     let trunk = state.args.trunk.clone();
     tokio::spawn(async move {
-        let place = trunk::locate(&line, &trunk).await;
+        let place = trunk::locate(&line, &trunk.settings).await;
         let place = place.map(|(_, hop)| hop.flow);
         let _ = me.cast(Msg::Located(place));
     });

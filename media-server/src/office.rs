@@ -19,7 +19,7 @@ use model::{
     CallId, NodeId, Snapshot,
     booking::{BookingOutcome, BookingRequest},
     command::{CommandReport, Orders},
-    internal::{FactAck, Heartbeat, RecordingAck, RegistrationReport, Registrations, Share},
+    internal::{FactAck, Heartbeat, Leased, RecordingAck, RegistrationReport, Registrations},
 };
 
 mod backoff;
@@ -233,7 +233,7 @@ impl Office {
     }
 
     /// Says that this node is alive; its part of what all together may do.
-    pub async fn heartbeat(&self, beat: &Heartbeat) -> Result<Share, OfficeError> {
+    pub async fn heartbeat(&self, beat: &Heartbeat) -> Result<Leased, OfficeError> {
         let limits = self.limits();
         let request = Request::post(self.url("heartbeat"))
             .json(beat)

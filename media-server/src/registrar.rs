@@ -159,6 +159,8 @@ impl Registrar {
     /// Keeps and reports what changes, and follows the snapshot; abort the task to stop.
     pub async fn run(self: Arc<Self>) {
         let mut changes = self.parts.snapshots.changes();
+        // What came between the start and now counts as well.
+        changes.mark_changed();
         let mut outbox = report::Outbox::default();
         loop {
             tokio::select! {

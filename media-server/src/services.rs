@@ -162,6 +162,11 @@ impl Services {
     pub fn forget_trunk(&self, profile: &Arc<str>, name: &str) {
         let mut trunks = self.trunks.lock().unwrap_or_else(PoisonError::into_inner);
         trunks.remove(&(profile.clone(), name.to_owned()));
+        self.forget_gateway(profile, name);
+    }
+
+    /// We do not register at a trunk any more.
+    pub fn forget_gateway(&self, profile: &Arc<str>, name: &str) {
         let mut gateways = self.gateways.lock().unwrap_or_else(PoisonError::into_inner);
         gateways.remove(&(profile.clone(), name.to_owned()));
     }
@@ -331,6 +336,8 @@ pub struct Entry {
     pub profile: Arc<str>,
     /// The trunk it came over.
     pub trunk: Option<String>,
+    /// Whose it is, as far as it was known when it came.
+    pub tenant: Option<TenantId>,
     /// Calling party as received.
     pub from: String,
     /// Called party as received.
@@ -383,6 +390,13 @@ impl Registry {
         let entries = self.lock();
         let on = |entry: &&Entry| entry.trunk.as_deref() == Some(trunk);
         entries.values().filter(on).count()
+    }
+
+    /// How many live of one tenant.
+    pub fn of_tenant(&self, tenant: TenantId) -> usize {
+        let entries = self.lock();
+        let of = |entry: &&Entry| entry.tenant == Some(tenant);
+        entries.values().filter(of).count()
     }
 
     fn lock(&self) -> std::sync::MutexGuard<'_, HashMap<CallId, Entry>> {

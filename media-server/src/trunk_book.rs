@@ -6,22 +6,29 @@
 
 mod arrival;
 mod gate;
+mod leases;
 mod line;
 mod policy;
 
 use std::{
-    collections::{BTreeMap, HashMap},
+    collections::{BTreeMap, BTreeSet, HashMap},
     net::IpAddr,
+    path::Path,
     sync::{Arc, Mutex, MutexGuard, PoisonError},
     time::Duration,
 };
 
 use arc_swap::ArcSwap;
 use control_api::envelope::NodeSeal;
-use model::{Snapshot, TenantId, internal::Share};
+use model::{
+    Snapshot, TenantId, TrunkId,
+    internal::{Leased, Share},
+};
+use tokio::sync::watch;
 
 pub use arrival::{Arrived, Parties};
 pub use gate::{Busy, Gate, Turn};
+use leases::Leases;
 pub use line::{TrunkLine, TrunkLogin};
 
 /// The trunks of one moment.
@@ -39,11 +46,20 @@ pub struct Directory {
 pub struct TrunkBook {
     current: ArcSwap<Directory>,
     gates: Mutex<HashMap<String, Arc<Gate>>>,
-    /// Our part of what the office's trunks take, as the office last said.
+    /// Our part of what the office's trunks and tenants take, as the office last said.
     share: Mutex<Option<Share>>,
+    leases: Leases,
 }
 
 impl TrunkBook {
+    /// A book without trunks; `file` keeps which trunks of the office are ours to register at.
+    pub fn open(file: &Path) -> Self {
+        Self {
+            leases: Leases::open(file),
+            ..Self::default()
+        }
+    }
+
     /// The trunks as they are now.
     pub fn current(&self) -> Arc<Directory> {
         self.current.load_full()
@@ -56,9 +72,11 @@ impl TrunkBook {
         self.current.store(Arc::new(directory));
     }
 
-    /// Takes over our part of what all switches together may place over the office's trunks. While we take no new calls we
-    /// are given none, and keep what we had for the calls we still have.
-    pub fn lease(&self, share: Share) {
+    /// Takes over our part of what all switches together may do, and at which of the office's trunks we register. While we
+    /// take no new calls we are given none, and keep the share that we had for the calls we still have.
+    pub fn lease(&self, leased: Leased) {
+        self.leases.take(leased.registers);
+        let share = leased.share;
         if share == Share::NONE {
             return;
         }
@@ -70,11 +88,30 @@ impl TrunkBook {
 
     /// A trunk of the files is this switch's alone. Before the office has said anything there is nobody to share with.
     fn set_gates(&self, directory: &Directory) {
-        let share = self.share().unwrap_or(Share::WHOLE);
+        let share = self.our_share();
         for line in &directory.lines {
-            let ours = if line.shared { share } else { Share::WHOLE };
+            let ours = if line.id.is_some() {
+                share
+            } else {
+                Share::WHOLE
+            };
             self.gate(&line.name).set(&line.pace(), ours);
         }
+    }
+
+    /// Our part of a limit that all switches have together.
+    pub fn our_share(&self) -> Share {
+        self.share().unwrap_or(Share::WHOLE)
+    }
+
+    /// Whether this switch registers at a trunk. A trunk of the files is this switch's alone.
+    pub fn registers(&self, line: &TrunkLine) -> bool {
+        line.settings.register && line.id.is_none_or(|id| self.leases.has(id))
+    }
+
+    /// Tells when [`Self::registers`] may have changed.
+    pub fn leases(&self) -> watch::Receiver<BTreeSet<TrunkId>> {
+        self.leases.changes()
     }
 
     fn share(&self) -> MutexGuard<'_, Option<Share>> {

@@ -1,5 +1,6 @@
 //! T11 and T17 with phones that are not ours: baresip and linphone register with their passwords over UDP, TCP and TLS, call the
-//! agent and each other over each, and both are heard. JsSIP, a browser's phone, registers over a secured WebSocket.
+//! agent and each other over each, and both are heard. JsSIP, a browser's phone, registers, calls and is called over a secured
+//! WebSocket.
 
 #[path = "rig/baresip.rs"]
 mod baresip;
@@ -491,8 +492,43 @@ impl Browser {
         self.lines.next().map_or_else(String::new, Result::unwrap)
     }
 
+    /// Waits until it tells this.
+    fn waits_for(&mut self, wanted: &str) {
+        let mut told = Vec::new();
+        loop {
+            let line = self.lines.next();
+            let line = line.unwrap_or_else(|| panic!("no '{wanted}' of {told:?}"));
+            told.push(line.unwrap());
+            if told.last().is_some_and(|last| last == wanted) {
+                return;
+            }
+        }
+    }
+
+    fn does(&mut self, what: &str) {
+        let mut input = self.child.stdin.as_ref().unwrap();
+        input.write_all(format!("{what}\n").as_bytes()).unwrap();
+    }
+
+    /// Waits until so many frames of this tone came in its call.
+    fn hears(&mut self, hz: u32, frames: u32) {
+        let end = Instant::now() + LIMIT;
+        loop {
+            self.does(&format!("heard {hz}"));
+            let told = self.tells();
+            let count = told
+                .strip_prefix("heard ")
+                .unwrap_or_else(|| panic!("{told}"));
+            if count.parse::<u32>().unwrap() >= frames {
+                return;
+            }
+            assert!(Instant::now() < end, "{hz} Hz: {told}");
+            std::thread::sleep(Duration::from_millis(100));
+        }
+    }
+
     fn leave(&mut self) {
-        self.child.stdin.take().unwrap().write_all(b"\n").unwrap();
+        self.does("");
     }
 }
 
@@ -532,5 +568,78 @@ async fn jssip_registers_over_a_secured_websocket_and_not_with_a_wrong_password(
         ["connected", "refused 401"]
     );
     assert!(node.services.registrar.listing().is_empty());
+    node.stop().await;
+}
+
+const BROWSER: &str = r#"
+context = "internal"
+
+[[route]]
+name = "phones"
+when = { to = '(?<ext>10\d\d)' }
+do = [{ bridge = { to = "user/{to.ext}", ring_for = "20s" } }]
+
+[[route]]
+name = "echo"
+when = { to = "echo" }
+do = ["answer", "echo"]
+"#;
+
+/// T17: a foreign phone calls over its WebSocket and is called over it: echo, an extension on UDP, and that extension calls
+/// back. Everybody hears the other, and either side hangs up.
+#[tokio::test(flavor = "multi_thread")]
+async fn jssip_calls_and_is_called_over_its_websocket_and_both_are_heard() {
+    let test = "jssip_calls_and_is_called_over_its_websocket_and_both_are_heard";
+    if !Browser::is_here(test) || !baresip::is_here(test) {
+        return;
+    }
+    let door = Door::with(Some(BROWSER));
+    let node = door.site.start().await;
+    extensions(&door.site, &node, &["1001", "1002"]).await;
+    let mut phone = Browser::start(&door, "1001", "secret-1001");
+    phone.waits_for("options 200");
+    let manner = Manner {
+        says: tone(1_000.0),
+        seconds: 90,
+        ..Manner::default()
+    };
+    let mut desk = door.phone("1002", &manner);
+    door.registered(2).await;
+
+    phone.does("call echo");
+    phone.waits_for("talking");
+    // Its own 600 Hz come back.
+    phone.hears(600, 50);
+    phone.does("hangup");
+    phone.waits_for("over by local");
+
+    phone.does("call 1002");
+    phone.waits_for("talking");
+    desk.wait_for("CALL_ESTABLISHED");
+    phone.hears(1_000, 50);
+    phone.does("hangup");
+    phone.waits_for("over by local");
+    desk.wait_for("CALL_CLOSED");
+
+    let at = door.at("udp");
+    desk.tell("dial", &format!("sip:1001@{at}"));
+    phone.waits_for("called by 1002");
+    phone.waits_for("talking");
+    desk.wait_for("CALL_ESTABLISHED");
+    phone.hears(1_000, 50);
+    desk.tell("hangup", "");
+    phone.waits_for("over by remote");
+    desk.wait_for("CALL_CLOSED");
+
+    let ended = |c: &Value| c["state"] == "ended" && c["end_reason"] == "caller_hangup";
+    assert_eq!(door.site.office().calls(3, ended).await.len(), 3);
+    desk.tell("quit", "");
+    let call = desk.finish();
+    let frames = frames_of(600.0, &call.heard);
+    println!("baresip hears {frames} frames of JsSIP");
+    assert!(frames > 60, "{}", call.trace);
+    phone.leave();
+    phone.waits_for("unregistered");
+    door.registered(0).await;
     node.stop().await;
 }

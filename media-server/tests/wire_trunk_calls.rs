@@ -14,12 +14,13 @@ use std::{
 use carrier::{Caller, Far, Manner, header, status};
 use egress::Request;
 use media_server::node::NodeHandle;
+use model::snapshot::TenantLimits;
 use rig::{Office, Site};
 use serde_json::{Value, json};
 
 /// A server whose demo tenant has trunks and may call France.
 struct Desk {
-    _site: Site,
+    site: Site,
     node: NodeHandle,
     office: Office,
     tenant: String,
@@ -28,7 +29,11 @@ struct Desk {
 
 impl Desk {
     async fn open(trunks: &str) -> Self {
-        let site = Site::new("", None);
+        Self::open_with(trunks, None).await
+    }
+
+    async fn open_with(trunks: &str, plan: Option<&str>) -> Self {
+        let site = Site::new("", plan);
         site.internal("", 400, trunks);
         let node = site.start().await;
         let office = site.office();
@@ -40,7 +45,7 @@ impl Desk {
             agent: id(&agents),
             node,
             office,
-            _site: site,
+            site,
         };
         desk.allow().await;
         desk
@@ -58,6 +63,24 @@ impl Desk {
             !self.node.services.dialing(Some(tenant)).prefixes.is_empty()
         })
         .await;
+    }
+
+    /// The tenant may have so much and no more, and the switch knows.
+    async fn limit(&self, limits: Value) {
+        let url = format!("{}/v1/tenants/{}", self.office.base, self.tenant);
+        let body = json!({ "limits": limits });
+        let changed = self.office.send(Request::patch(url).json(&body)).await;
+        let wanted: TenantLimits = serde_json::from_value(changed["limits"].clone()).unwrap();
+        until("the switch knows the limits", || {
+            let snapshot = self.node.services.snapshots.current();
+            snapshot.tenants.iter().any(|one| one.limits == wanted)
+        })
+        .await;
+    }
+
+    fn refused(&self, why: &str) -> u64 {
+        let refused = &self.node.services.metrics.refused;
+        refused.with_label_values(&["internal", why]).get()
     }
 
     async fn dial(&self, to: &str) -> String {
@@ -353,4 +376,82 @@ async fn phones_call_each_other_all_of_an_extension_ring_and_one_has_the_call() 
     }
     until("every call is over", || node.services.calls.is_empty()).await;
     node.stop().await;
+}
+
+/// The tenant's number; everybody else is at `echo`.
+const OURS: &str = r#"
+context = "internal"
+
+[[route]]
+name = "ours"
+when = { number = "+15550100" }
+do = ["answer", "echo"]
+"#;
+
+#[tokio::test(flavor = "multi_thread")]
+async fn beyond_a_tenants_limits_its_callers_get_503_and_its_orders_wait_or_end() {
+    let far = Far::new(busy());
+    let near = "[[trunk]]\nname = \"near\"\ntenant = \"demo\"\nsources = [\"127.0.0.1/32\"]\n";
+    let trunks = near.to_owned() + &trunk("far", &far, "");
+    let desk = Desk::open_with(&trunks, Some(OURS)).await;
+    let sip = desk.site.sip;
+    let number = "+15550100";
+
+    // Calls at the same time, in and out.
+    desk.limit(json!({ "calls": 2 })).await;
+    let mut held = [(); 2].map(|()| Caller::invite(sip, number, ""));
+    let answers = held.each_mut().map(Caller::outcome);
+    assert!(answers.iter().all(|answer| status(answer) == 200));
+    let refused = Caller::invite(sip, number, "").outcome();
+    assert_eq!(status(&refused), 503, "{refused}");
+    let wait = header(&refused, "Retry-After").expect("when to come again");
+    assert!(
+        (1..=10).contains(&wait.parse::<u32>().unwrap()),
+        "{refused}"
+    );
+    assert_eq!(
+        (desk.refused("tenant_calls"), desk.refused("calls")),
+        (1, 0)
+    );
+    let call = desk
+        .record(&desk.dial("trunk/far/+33199000001").await)
+        .await;
+    assert_eq!(call["end_reason"], "capacity", "{call:#}");
+    assert!(far.invites().is_empty(), "it was never placed");
+    held[0].hangs_up(&answers[0]);
+    until("there is room", || desk.node.services.calls.len() == 1).await;
+    let call = desk
+        .record(&desk.dial("trunk/far/+33199000002").await)
+        .await;
+    assert_eq!(call["end_reason"], "busy", "{call:#}");
+
+    // Calls a second: callers are refused, orders are paced.
+    desk.limit(json!({ "cps": 1, "burst": 2 })).await;
+    let mut burst: Vec<_> = (0..12).map(|_| Caller::invite(sip, number, "")).collect();
+    let answers = burst.iter_mut().map(Caller::outcome);
+    let statuses: Vec<_> = answers.map(|answer| status(&answer)).collect();
+    let answered = statuses.iter().filter(|status| **status == 200).count();
+    assert!((2..12).contains(&answered), "{statuses:?}");
+    let sent_away = statuses.iter().filter(|status| **status == 503).count();
+    assert_eq!(answered + sent_away, 12, "{statuses:?}");
+    assert_eq!(desk.refused("tenant_rate"), sent_away as u64);
+    let mut ids = Vec::new();
+    for to in [
+        "+33199000003",
+        "+33199000004",
+        "+33199000005",
+        "+33199000006",
+    ] {
+        ids.push(desk.dial(&format!("trunk/far/{to}")).await);
+    }
+    for id in ids {
+        let call = desk.record(&id).await;
+        assert_eq!(call["end_reason"], "busy", "paced, not failed: {call:#}");
+    }
+    let times: Vec<Instant> = far.got("INVITE ").into_iter().map(|(at, _)| at).collect();
+    assert_eq!(times.len(), 5, "the one before and these four");
+    // Of four at one a second two can be a burst; the others have a second each.
+    let took = times[4] - times[1];
+    assert!(took >= Duration::from_millis(1_700), "{took:?}");
+    desk.node.stop().await;
 }

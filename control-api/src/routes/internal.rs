@@ -15,7 +15,7 @@ use model::{
     CallId, Fact, NodeId, Snapshot,
     booking::{BookingOutcome, BookingRequest},
     command::{CommandReport, Orders},
-    internal::{FactAck, Heartbeat, RecordingAck, RegistrationReport, Registrations, Share},
+    internal::{FactAck, Heartbeat, Leased, RecordingAck, RegistrationReport, Registrations},
 };
 use serde::Deserialize;
 use serde_json::value::RawValue;
@@ -264,12 +264,21 @@ async fn order_reports(State(app): State<App>, bytes: Bytes) -> Result<StatusCod
 }
 
 /// Takes a sign of life.
-async fn heartbeat(State(app): State<App>, bytes: Bytes) -> Result<Json<Share>, ApiError> {
+async fn heartbeat(State(app): State<App>, bytes: Bytes) -> Result<Json<Leased>, ApiError> {
     let beat: Heartbeat = read(&bytes)?;
     app.db().heartbeat(&beat, now_ms()).await?;
     app.ring();
     let share = app.db().share_of(beat.node, app.alive_since()).await?;
-    Ok(Json(share))
+    let registers = if beat.accepting {
+        let since = app.judged_since();
+        app.db()
+            .lease_trunks(beat.node, &beat.profiles, since)
+            .await?
+    } else {
+        app.db().release_trunks(beat.node).await?;
+        Vec::new()
+    };
+    Ok(Json(Leased { share, registers }))
 }
 
 /// Takes where a switch's phones are registered.

@@ -2,7 +2,7 @@
 
 use axum::{Json, extract::State, http::StatusCode};
 use jiff::tz::TimeZone;
-use model::{TenantId, trunk::OutboundPolicy};
+use model::{TenantId, snapshot::TenantLimits, trunk::OutboundPolicy};
 use serde::Deserialize;
 use serde_json::Value;
 use utoipa::ToSchema;
@@ -47,6 +47,8 @@ pub struct TenantChange {
     pub status: Option<TenantStatus>,
     /// What it may call, replaced whole.
     pub outbound: Option<OutboundPolicy>,
+    /// How many calls it may have on all switches together, replaced whole; for platform keys only.
+    pub limits: Option<TenantLimits>,
 }
 
 fn utc() -> String {
@@ -101,6 +103,7 @@ pub async fn create(
         timezone: new.timezone,
         status: TenantStatus::Active,
         outbound: None,
+        limits: None,
         created_at: now,
         updated_at: now,
     };
@@ -146,8 +149,9 @@ pub async fn change(
     Body(change): Body<TenantChange>,
 ) -> Result<Json<Tenant>, ApiError> {
     visible(&caller, id)?;
-    if change.status.is_some() && !caller.scopes.contains(&Scope::Platform) {
-        let message = "only a platform key may suspend or resume a tenant";
+    let ours = change.status.is_some() || change.limits.is_some();
+    if ours && !caller.scopes.contains(&Scope::Platform) {
+        let message = "only a platform key may suspend, resume or limit a tenant";
         return Err(ApiError::new(ErrorCode::Forbidden, message));
     }
     let fields = TenantFields {
@@ -155,6 +159,7 @@ pub async fn change(
         timezone: change.timezone,
         status: change.status,
         outbound: change.outbound,
+        limits: change.limits,
     };
     let tenant = app.db().change_tenant(id, fields, now_ms()).await?;
     app.ring();

@@ -31,6 +31,7 @@ const STEPS: &[Step] = &[
     step!(3, "0003_trunks"),
     step!(4, "0004_commands"),
     step!(5, "0005_attestation"),
+    step!(6, "0006_leases"),
 ];
 
 /// "side" as a number: the advisory lock that migrating processes share.

@@ -40,7 +40,7 @@ impl Db {
             .one(sql("select revision from office_state where id = 1"))
             .await?;
         let tenants = tx
-            .all(sql("select id, slug, outbound from tenants where deleted_ms is null and status = 'active' order by id"))
+            .all(sql("select id, slug, outbound, limits from tenants where deleted_ms is null and status = 'active' order by id"))
             .await?;
         let numbers = tx
             .all(sql("select n.* from numbers n join tenants t on t.id = n.tenant_id where n.active and t.deleted_ms is null and t.status = 'active' order by n.id"))
@@ -68,6 +68,7 @@ fn tenant(row: &Row) -> Result<TenantEntry, StoreError> {
         id: row.parse("id")?,
         slug: row.get("slug")?,
         outbound: super::tenants::outbound(row)?,
+        limits: super::tenants::limits(row)?.unwrap_or_default(),
     })
 }
 

@@ -1,7 +1,7 @@
 //! Tenants.
 
-use model::{TenantId, trunk::OutboundPolicy};
-use serde::Serialize;
+use model::{TenantId, snapshot::TenantLimits, trunk::OutboundPolicy};
+use serde::{Serialize, de::DeserializeOwned};
 use utoipa::ToSchema;
 
 use super::{
@@ -35,6 +35,8 @@ pub struct Tenant {
     pub status: TenantStatus,
     /// What it may call; null allows nothing.
     pub outbound: Option<OutboundPolicy>,
+    /// How many calls it may have; null sets no limit.
+    pub limits: Option<TenantLimits>,
     /// When it was made.
     pub created_at: Stamp,
     /// When it was changed last.
@@ -52,13 +54,25 @@ pub struct TenantFields {
     pub status: Option<TenantStatus>,
     /// What it may call.
     pub outbound: Option<OutboundPolicy>,
+    /// How many calls it may have.
+    pub limits: Option<TenantLimits>,
+}
+
+/// What stands as JSON in a column that may be null.
+fn json<T: DeserializeOwned>(row: &Row, column: &'static str) -> Result<Option<T>, StoreError> {
+    let text: Option<String> = row.get(column)?;
+    text.map(|text| serde_json::from_str(&text).map_err(|_| StoreError::corrupt(column, &text)))
+        .transpose()
 }
 
 /// The outbound policy of a tenant's row.
 pub(super) fn outbound(row: &Row) -> Result<Option<OutboundPolicy>, StoreError> {
-    let text: Option<String> = row.get("outbound")?;
-    text.map(|text| serde_json::from_str(&text).map_err(|_| StoreError::corrupt("outbound", &text)))
-        .transpose()
+    json(row, "outbound")
+}
+
+/// The limits of a tenant's row.
+pub(super) fn limits(row: &Row) -> Result<Option<TenantLimits>, StoreError> {
+    json(row, "limits")
 }
 
 fn read(row: &Row) -> Result<Tenant, StoreError> {
@@ -72,6 +86,7 @@ fn read(row: &Row) -> Result<Tenant, StoreError> {
             .parse()
             .map_err(|()| StoreError::corrupt("status", "?"))?,
         outbound: outbound(row)?,
+        limits: limits(row)?,
         created_at: Stamp(row.get("created_ms")?),
         updated_at: Stamp(row.get("updated_ms")?),
     })
@@ -136,13 +151,16 @@ impl Db {
         let mut tx = self.begin().await?;
         let outbound = fields.outbound.as_ref();
         let outbound = outbound.and_then(|policy| serde_json::to_string(policy).ok());
-        let query = sql("update tenants set name = coalesce($2, name), timezone = coalesce($3, timezone), status = coalesce($4, status), outbound = coalesce($6, outbound), updated_ms = $5 where id = $1 and deleted_ms is null returning *")
+        let limits = fields.limits.as_ref();
+        let limits = limits.and_then(|limits| serde_json::to_string(limits).ok());
+        let query = sql("update tenants set name = coalesce($2, name), timezone = coalesce($3, timezone), status = coalesce($4, status), outbound = coalesce($6, outbound), limits = coalesce($7, limits), updated_ms = $5 where id = $1 and deleted_ms is null returning *")
             .bind(id)
             .bind(fields.name)
             .bind(fields.timezone)
             .bind(fields.status.map(TenantStatus::as_str))
             .bind(now)
-            .bind(outbound);
+            .bind(outbound)
+            .bind(limits);
         let Some(row) = tx.one(query).await? else {
             return Ok(None);
         };

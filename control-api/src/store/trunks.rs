@@ -1,6 +1,9 @@
 //! Trunks of tenants. Passwords are here only sealed.
 
-use model::{TenantId, TrunkId, trunk::TrunkConfig};
+use model::{
+    TenantId, TrunkId,
+    trunk::{TrunkConfig, TrunkMode},
+};
 
 use super::{
     Db, PageAsk, Rows, StoreError,
@@ -47,6 +50,11 @@ fn text(config: &TrunkConfig) -> String {
     serde_json::to_string(config).unwrap_or_default()
 }
 
+/// Whether some switch has to register there.
+fn registers(config: &TrunkConfig) -> bool {
+    config.mode == TrunkMode::Register
+}
+
 pub(super) fn read(row: &Row) -> Result<StoredTrunk, StoreError> {
     Ok(StoredTrunk {
         id: row.parse("id")?,
@@ -67,7 +75,7 @@ impl Db {
         let mut tx = self.begin().await?;
         let added = tx
             .run(
-                sql("insert into trunks (id, tenant_id, name, config, password, active, tag, created_ms, updated_ms) values ($1, $2, $3, $4, $5, $6, $7, $8, $8) on conflict do nothing")
+                sql("insert into trunks (id, tenant_id, name, config, password, active, tag, created_ms, updated_ms, registers) values ($1, $2, $3, $4, $5, $6, $7, $8, $8, $9) on conflict do nothing")
                     .bind(trunk.id)
                     .bind(trunk.tenant_id)
                     .bind(&trunk.name)
@@ -75,7 +83,8 @@ impl Db {
                     .bind(trunk.password.clone())
                     .bind(trunk.active)
                     .bind(trunk.tag)
-                    .bind(trunk.created_at.0),
+                    .bind(trunk.created_at.0)
+                    .bind(registers(&trunk.config)),
             )
             .await?;
         if added == 1 {
@@ -120,14 +129,15 @@ impl Db {
         if tx.one(taken).await?.is_some() {
             return Ok(Change::NameTaken);
         }
-        let query = sql("update trunks set name = $3, config = $4, password = $5, active = $6, tag = tag + 1, updated_ms = $7 where id = $1 and tag = $2")
+        let query = sql("update trunks set name = $3, config = $4, password = $5, active = $6, tag = tag + 1, updated_ms = $7, registers = $8 where id = $1 and tag = $2")
             .bind(trunk.id)
             .bind(trunk.tag)
             .bind(&trunk.name)
             .bind(text(&trunk.config))
             .bind(trunk.password.clone())
             .bind(trunk.active)
-            .bind(now);
+            .bind(now)
+            .bind(registers(&trunk.config));
         if tx.run(query).await? == 0 {
             return Ok(Change::Meanwhile);
         }

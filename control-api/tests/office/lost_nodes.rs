@@ -28,6 +28,8 @@ with_short_leases!(
     an_owner_that_never_speaks_is_settled_once,
     the_lease_clock_restarts_with_the_office,
     the_switches_that_take_calls_share_the_limits,
+    one_switch_registers_at_a_trunk_and_another_when_it_falls_silent,
+    trunks_to_register_at_are_spread_and_go_where_their_profile_is,
 );
 
 /// An office that believes in silence after 300 ms.
@@ -41,7 +43,8 @@ async fn short(url: Option<String>) -> TestApp {
 mod cases {
     use std::time::Duration;
 
-    use model::{CallId, EndReason};
+    use model::{CallId, EndReason, internal::Heartbeat};
+    use reqwest::Method;
     use serde_json::{Value, json};
 
     use crate::{
@@ -126,12 +129,12 @@ mod cases {
     pub async fn the_switches_that_take_calls_share_the_limits(app: TestApp) {
         let (one, two) = (Switch::new(1), Switch::new(2));
         let app = app.restart(|config| config.lease = LONG).await;
-        let share = async |beat: &model::internal::Heartbeat| app.tell("heartbeat", beat).await.1;
+        let share = async |beat: &Heartbeat| app.tell("heartbeat", beat).await.1;
         let (mine, theirs) = (one.beat(1, &[]), two.beat(1, &[]));
         assert_eq!(share(&mine).await, json!({ "part": 0, "of": 1 }));
         assert_eq!(share(&theirs).await, json!({ "part": 1, "of": 2 }));
         assert_eq!(share(&mine).await, json!({ "part": 0, "of": 2 }));
-        let drained = model::internal::Heartbeat {
+        let drained = Heartbeat {
             accepting: false,
             ..theirs.clone()
         };
@@ -149,6 +152,89 @@ mod cases {
             tokio::time::sleep(Duration::from_millis(50)).await;
         }
         panic!("its part is still kept for it");
+    }
+
+    fn trunk(name: &str) -> Value {
+        json!({
+            "name": name, "password": "secret",
+            "config": {"mode": "register", "proxy": "sip.example.com", "username": name},
+        })
+    }
+
+    /// At how many trunks a switch registers, by its heartbeat.
+    async fn registers(app: &TestApp, beat: &Heartbeat) -> Vec<Value> {
+        let answer = app.tell("heartbeat", beat).await.1;
+        answer["registers"].as_array().cloned().unwrap_or_default()
+    }
+
+    pub async fn one_switch_registers_at_a_trunk_and_another_when_it_falls_silent(app: TestApp) {
+        let app = app.restart(|config| config.lease = LONG).await;
+        let tenant = app.tenant("harbour").await;
+        let made = app.made("/v1/trunks", &tenant.key, trunk("one")).await;
+        let ip = json!({"name": "two", "config": {"proxy": "sip.example.com"}});
+        app.made("/v1/trunks", &tenant.key, ip).await;
+        let (mine, theirs) = (Switch::new(1).beat(1, &[]), Switch::new(2).beat(1, &[]));
+        let only = vec![made["id"].clone()];
+        assert_eq!(registers(&app, &mine).await, only);
+        assert!(registers(&app, &theirs).await.is_empty(), "it is taken");
+        assert_eq!(registers(&app, &mine).await, only, "and stays where it is");
+        // Who takes no calls gives it back.
+        let drained = Heartbeat {
+            accepting: false,
+            ..mine.clone()
+        };
+        assert!(registers(&app, &drained).await.is_empty());
+        assert_eq!(registers(&app, &theirs).await, only);
+        assert!(registers(&app, &mine).await.is_empty());
+        // What is not registered at is nobody's, and whoever had it keeps it when it is again.
+        let path = format!("/v1/trunks/{}", made["id"].as_str().unwrap());
+        for (mode, held) in [("digest", Vec::new()), ("register", only.clone())] {
+            let change = json!({"config": {"mode": mode}});
+            app.send(Method::PATCH, &path, &tenant.key, change).await;
+            assert_eq!(registers(&app, &theirs).await, held);
+        }
+        // An office that saw nobody yet because it is young takes it from nobody.
+        let db = app.office.db();
+        let young = db.lease_trunks(mine.node, &mine.profiles, None).await;
+        assert_eq!(young.unwrap(), []);
+        // It falls silent: ours once its lease is over.
+        let app = app
+            .restart(|config| config.lease = Duration::from_millis(400))
+            .await;
+        for _ in 0..200 {
+            if registers(&app, &mine).await == only {
+                assert!(registers(&app, &theirs).await.is_empty(), "too late");
+                return;
+            }
+            tokio::time::sleep(Duration::from_millis(50)).await;
+        }
+        panic!("nobody registers there any more");
+    }
+
+    pub async fn trunks_to_register_at_are_spread_and_go_where_their_profile_is(app: TestApp) {
+        let app = app.restart(|config| config.lease = LONG).await;
+        let tenant = app.tenant("harbour").await;
+        let (mine, theirs) = (Switch::new(1).beat(1, &[]), Switch::new(2).beat(1, &[]));
+        registers(&app, &mine).await;
+        registers(&app, &theirs).await;
+        for name in ["a", "b", "c", "d"] {
+            app.made("/v1/trunks", &tenant.key, trunk(name)).await;
+        }
+        assert_eq!(registers(&app, &mine).await.len(), 2);
+        assert_eq!(registers(&app, &theirs).await.len(), 2);
+        let mut inside = trunk("inside");
+        inside["config"]["profile"] = json!("inside");
+        app.made("/v1/trunks", &tenant.key, inside).await;
+        assert_eq!(
+            registers(&app, &mine).await.len(),
+            2,
+            "it has no such profile"
+        );
+        let inside = Heartbeat {
+            profiles: vec!["inside".into()],
+            ..theirs
+        };
+        assert_eq!(registers(&app, &inside).await.len(), 3);
     }
 
     pub async fn an_owner_that_never_speaks_is_settled_once(app: TestApp) {

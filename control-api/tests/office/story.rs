@@ -101,6 +101,7 @@ impl Switch {
             revision,
             live: live.to_vec(),
             accepting: true,
+            profiles: vec!["external".into()],
         }
     }
 }

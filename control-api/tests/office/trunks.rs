@@ -9,6 +9,7 @@ on_both_engines!(
     rekey_makes_the_old_key_removable,
     only_the_switch_that_asks_can_open_the_password,
     nothing_may_be_called_until_emergency_numbers_are_decided,
+    the_platform_alone_limits_a_tenant_and_the_switches_hear_of_it,
 );
 
 mod cases {
@@ -234,6 +235,32 @@ mod cases {
         app.made("/v1/trunks", &tenant.key, trunk()).await;
         assert_eq!(opened(&app, NODE_KEY).await.as_deref(), Some(PASSWORD));
         assert_eq!(opened(&app, "sn_another_switch").await, None);
+    }
+
+    pub async fn the_platform_alone_limits_a_tenant_and_the_switches_hear_of_it(app: TestApp) {
+        let tenant = app.tenant("harbour").await;
+        let path = format!("/v1/tenants/{}", tenant.id);
+        let before = app.read(&path, &tenant.key).await;
+        assert_eq!(before["limits"], Value::Null);
+        let limits = json!({"limits": {"calls": 20, "cps": 2}});
+        let own = app.send(Method::PATCH, &path, &tenant.key, limits.clone());
+        assert_eq!(own.await.0, 403, "not by itself");
+        let wrong = json!({"limits": {"calls": -1, "cps": 10_001, "lines": 3}});
+        let (status, faults) = app.send(Method::PATCH, &path, &app.admin, wrong).await;
+        assert_eq!(status, 422, "{faults}");
+        let faults = faults["error"]["details"].as_array().unwrap().iter();
+        let fields: Vec<_> = faults.map(|fault| text(fault, "/field")).collect();
+        for field in ["/limits/calls", "/limits/cps", "/limits/lines"] {
+            assert!(fields.contains(&field.to_owned()), "{field}: {fields:?}");
+        }
+        let revision = snapshot(&app).await.revision;
+        let (status, changed) = app.send(Method::PATCH, &path, &app.admin, limits).await;
+        let whole = json!({"calls": 20, "cps": 2, "burst": 0});
+        assert_eq!((status.as_u16(), &changed["limits"]), (200, &whole));
+        let snapshot = snapshot(&app).await;
+        let limits = snapshot.tenants[0].limits;
+        assert_eq!((limits.calls, limits.cps, limits.burst), (20, 2, 0));
+        assert!(snapshot.revision > revision);
     }
 
     pub async fn nothing_may_be_called_until_emergency_numbers_are_decided(app: TestApp) {

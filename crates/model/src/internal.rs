@@ -8,7 +8,7 @@
 //! | `POST /internal/v1/bookings` | [`crate::booking::BookingRequest`] → [`crate::booking::BookingOutcome`] |
 //! | `POST /internal/v1/registrations` | [`RegistrationReport`] → 204 |
 //! | `GET /internal/v1/registrations?aor=A` | → [`Registrations`] |
-//! | `POST /internal/v1/heartbeat` | [`Heartbeat`] → [`Share`] |
+//! | `POST /internal/v1/heartbeat` | [`Heartbeat`] → [`Leased`] |
 //! | `GET /internal/v1/commands?node=ID&boot=N&wait_ms=N` | → [`crate::command::Orders`], at once when there are some |
 //! | `POST /internal/v1/commands` | `[`[`crate::command::CommandReport`]`]` → 204 |
 //!
@@ -16,7 +16,7 @@
 
 use serde::{Deserialize, Serialize};
 
-use crate::{CallId, Fact, NodeId};
+use crate::{CallId, Fact, NodeId, TrunkId};
 
 /// Facts in journal order. A batch that comes again changes nothing.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
@@ -61,9 +61,12 @@ pub struct Heartbeat {
     pub live: Vec<CallId>,
     /// Whether it takes new calls.
     pub accepting: bool,
+    /// The profiles it has: trunks of others are not for it to register at.
+    #[serde(default)]
+    pub profiles: Vec<String>,
 }
 
-/// A switch's part of what all switches together may do: the limits of tenants' trunks. It holds until the next heartbeat
+/// A switch's part of what all switches together may do: the limits of tenants and of their trunks. It holds until the next heartbeat
 /// is answered, however long the office is away. A switch that does not take calls has none.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Share {
@@ -86,6 +89,17 @@ impl Share {
         };
         each + u32::from(self.part < limit % self.of)
     }
+}
+
+/// What a switch may do alone until its next heartbeat is answered, however long the office is away.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Leased {
+    /// Its part of the limits.
+    #[serde(flatten)]
+    pub share: Share,
+    /// Trunks at which it registers, and no other switch.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub registers: Vec<TrunkId>,
 }
 
 /// Where the extensions of a switch are registered: each address of record with all it has there.

@@ -1,6 +1,7 @@
 //! The snapshot: all the configuration a switch routes from, under one revision.
 
 use serde::{Deserialize, Serialize};
+use utoipa::ToSchema;
 
 use crate::{
     AgentId, ExtensionId, NumberId, TenantId,
@@ -38,6 +39,24 @@ pub struct TenantEntry {
     /// What it may call; nothing without it.
     #[serde(default)]
     pub outbound: Option<OutboundPolicy>,
+    /// What all switches together take of its calls.
+    #[serde(default)]
+    pub limits: TenantLimits,
+}
+
+/// Calls of a tenant, in and out, on all switches together; 0 = no limit.
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq, Serialize, Deserialize, ToSchema)]
+#[serde(deny_unknown_fields, default)]
+pub struct TenantLimits {
+    /// Calls at the same time.
+    #[schema(maximum = 100_000)]
+    pub calls: u32,
+    /// New calls a second.
+    #[schema(maximum = 10_000)]
+    pub cps: u32,
+    /// New calls at once after a quiet time; at least one.
+    #[schema(maximum = 10_000)]
+    pub burst: u32,
 }
 
 /// A number and the agent it reaches.

@@ -7,6 +7,9 @@ use utoipa::ToSchema;
 
 use crate::{TenantId, TrunkId};
 
+/// The SIP profile that carries a tenant's trunk when it names none.
+pub const USUAL_PROFILE: &str = "external";
+
 /// How a carrier and we know each other.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Default, Serialize, Deserialize, ToSchema)]
 #[serde(rename_all = "snake_case")]

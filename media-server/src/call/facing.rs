@@ -61,6 +61,11 @@ impl Order {
         }
     }
 
+    /// Whether whoever ordered it still waits for it to be done.
+    pub fn is_wanted(&self) -> bool {
+        self.reply.as_ref().is_some_and(|reply| !reply.is_closed())
+    }
+
     /// The first fact of a call that nobody placed.
     pub fn started(&self, services: &Services) -> Started {
         Started {

@@ -98,20 +98,26 @@ impl Bucket {
     }
 
     /// Whether there is a token.
-    pub(crate) fn has(&mut self, now: Duration, per_second: u32, burst: u32) -> bool {
-        let gained = now.saturating_sub(self.at).as_secs_f64() * f64::from(per_second);
+    pub(crate) fn has(&mut self, now: Duration, per_second: impl Into<f64>, burst: u32) -> bool {
+        let gained = now.saturating_sub(self.at).as_secs_f64() * per_second.into();
         self.tokens = (self.tokens + gained).min(f64::from(burst.max(1)));
         self.at = self.at.max(now);
         self.tokens >= 1.0
     }
 
     /// Takes a token, if there is one.
-    pub(crate) fn take(&mut self, now: Duration, per_second: u32, burst: u32) -> bool {
+    pub(crate) fn take(&mut self, now: Duration, per_second: impl Into<f64>, burst: u32) -> bool {
         let has = self.has(now, per_second, burst);
         if has {
             self.tokens -= 1.0;
         }
         has
+    }
+
+    /// How long until there is one.
+    pub(crate) fn until_next(&self, per_second: f64) -> Duration {
+        let missing = (1.0 - self.tokens).max(0.0);
+        Duration::try_from_secs_f64(missing / per_second).unwrap_or(Duration::MAX)
     }
 }
 

@@ -31,6 +31,7 @@ use crate::{
     registrar::{self, Registrar},
     services::{Lines, Registry, Services},
     stir::Stir,
+    trunk_book::TrunkBook,
 };
 
 /// Threads for voice activity detection: it is cheap, and two keep one slow frame from holding up
@@ -161,7 +162,7 @@ pub async fn start(options: Options) -> Result<NodeHandle, BootError> {
         calls: Registry::default(),
         rooms: Arc::default(),
         lines: Lines::default(),
-        trunk_book: Arc::default(),
+        trunk_book: Arc::new(TrunkBook::open(&data.join("leases"))),
         stir: Stir::default(),
         node_seal: NodeSeal::of(client.node_key()),
         trunks: Mutex::default(),
@@ -464,6 +465,7 @@ fn background(services: &Arc<Services>, data: &Path) -> Vec<JoinHandle<()>> {
         live: pulse.calls.all().iter().map(|e| e.dossier.call()).collect(),
         accepting: pulse.accepting(),
         revision: pulse.snapshots.current().revision,
+        profiles: profile_names(&pulse.settings.current()),
     };
     vec![
         tokio::spawn(services.snapshots.clone().run(office.clone())),
@@ -476,9 +478,14 @@ fn background(services: &Arc<Services>, data: &Path) -> Vec<JoinHandle<()>> {
             boot,
             services.snapshots.changes(),
             beat,
-            move |share| trunks.lease(share),
+            move |leased| trunks.lease(leased),
         )),
     ]
+}
+
+fn profile_names(settings: &settings::Settings) -> Vec<String> {
+    let profiles = settings.profiles.iter();
+    profiles.map(|profile| profile.name.clone()).collect()
 }
 
 /// Numbers should route from the first call on; an office that is away must not hold up the start.

@@ -19,12 +19,19 @@ pub(super) struct Watched {
     gateway: Option<ActorRef<gateway::Msg>>,
 }
 
-/// Each new snapshot may bring other trunks.
+/// Each new snapshot may bring other trunks, each word of the office others to register at.
 pub(super) fn follow(me: &ActorRef<Msg>, services: &Arc<Services>) {
-    let (me, mut changes) = (me.clone(), services.snapshots.changes());
+    let (to, mut changes) = (me.clone(), services.snapshots.changes());
+    // What came since the trunks were made counts as well.
+    changes.mark_changed();
     tokio::spawn(async move {
-        while changes.changed().await.is_ok() && me.cast(Msg::Trunks).is_ok() {}
+        while changes.changed().await.is_ok() && to.cast(Msg::Trunks).is_ok() {}
     });
+    let (to, mut leases) = (me.clone(), services.trunk_book.leases());
+    leases.mark_changed();
+    tokio::spawn(
+        async move { while leases.changed().await.is_ok() && to.cast(Msg::Trunks).is_ok() {} },
+    );
 }
 
 /// Stops the actors of trunks that are gone or changed, starts those of new ones. Trunks of a
@@ -52,10 +59,11 @@ pub(super) async fn watch_all(
         }
         kept
     });
+    change_leases(me, state).await;
     let watched: HashSet<String> = state.trunks.values().map(|w| w.line.name.clone()).collect();
     wanted.retain(|(_, trunk)| !watched.contains(&trunk.name));
     for (line, trunk) in wanted {
-        let gateway = enrol(me, state, &line, &trunk).await?;
+        let gateway = enrol(me, state, &line, &trunk).await;
         let args = trunk::Args {
             trunk: trunk.settings.clone(),
             line,
@@ -76,23 +84,52 @@ pub(super) async fn watch_all(
     Ok(())
 }
 
-/// Registers at a trunk that wants it.
+/// Registers at the trunks that have become ours, and leaves those that are another switch's now.
+async fn change_leases(me: &ActorRef<Msg>, state: &mut State) {
+    let book = state.services.trunk_book.clone();
+    let mut won = Vec::new();
+    for (id, watched) in &mut state.trunks {
+        let ours = book.registers(&watched.line);
+        if ours && watched.gateway.is_none() {
+            won.push((*id, watched.line.clone()));
+        } else if let Some(gateway) = watched.gateway.take_if(|_| !ours) {
+            let _ = gateway.cast(gateway::Msg::Retire);
+            let profile = watched.line.profile.as_str().into();
+            state.services.forget_gateway(&profile, &watched.line.name);
+        }
+    }
+    for (id, trunk) in won {
+        let Some(line) = state.services.lines.get(&trunk.profile) else {
+            continue;
+        };
+        let gateway = enrol(me, state, &line, &trunk).await;
+        if let Some(watched) = state.trunks.get_mut(&id) {
+            watched.gateway = gateway;
+        }
+    }
+}
+
+/// Registers at a trunk where that is ours to do.
 async fn enrol(
     me: &ActorRef<Msg>,
     state: &State,
     line: &Line,
-    trunk: &TrunkLine,
-) -> Result<Option<ActorRef<gateway::Msg>>, ActorProcessingErr> {
-    if !trunk.settings.register {
-        return Ok(None);
+    trunk: &Arc<TrunkLine>,
+) -> Option<ActorRef<gateway::Msg>> {
+    if !state.services.trunk_book.registers(trunk) {
+        return None;
     }
     let args = gateway::Args {
-        trunk: trunk.settings.clone(),
+        trunk: trunk.clone(),
         line: line.clone(),
         services: state.services.clone(),
     };
+    // What the office let pass and no request can be made of costs this trunk its registration and nobody anything.
     let spawned = Actor::spawn_linked(None, GatewayActor, args, me.get_cell()).await;
-    Ok(Some(spawned?.0))
+    let spawned = spawned.inspect_err(|error| {
+        tracing::error!(trunk = trunk.name, %error, "it cannot be registered at");
+    });
+    spawned.ok().map(|(actor, _)| actor)
 }
 
 /// A gateway's actor broke: another one takes its place. False when it was none.
@@ -112,7 +149,7 @@ pub(super) async fn gateway_broke(
     };
     tracing::error!(trunk = trunk.name, error, "a gateway's actor broke");
     if let Some(line) = state.services.lines.get(&trunk.profile) {
-        let gateway = enrol(me, state, &line, &trunk).await?;
+        let gateway = enrol(me, state, &line, &trunk).await;
         if let Some(watched) = state.trunks.get_mut(&id) {
             watched.gateway = gateway;
         }

@@ -2,7 +2,7 @@
 
 use model::{
     CallId, NodeId,
-    internal::{Heartbeat, Share},
+    internal::{Heartbeat, Leased},
 };
 use tokio::sync::watch;
 
@@ -17,18 +17,20 @@ pub struct Pulse {
     pub accepting: bool,
     /// The snapshot revision in force.
     pub revision: u64,
+    /// The profiles there are.
+    pub profiles: Vec<String>,
 }
 
 /// Beats for ever: every [`super::OfficeTiming::heartbeat`], and at once when `changes` tells of a
-/// new revision (a publish may be waiting for it). A beat that fails is not made up for; the share
-/// of the last one that was answered stays.
+/// new revision (a publish may be waiting for it). A beat that fails is not made up for; what the
+/// last one that was answered brought stays.
 pub async fn heartbeats(
     office: Office,
     node: NodeId,
     boot: u64,
     mut changes: watch::Receiver<u64>,
     mut pulse: impl FnMut() -> Pulse + Send,
-    share: impl Fn(Share) + Send,
+    leased: impl Fn(Leased) + Send,
 ) {
     let mut every = tokio::time::interval(office.timing().heartbeat);
     every.set_missed_tick_behavior(tokio::time::MissedTickBehavior::Delay);
@@ -46,6 +48,7 @@ pub async fn heartbeats(
             live,
             accepting,
             revision,
+            profiles,
         } = pulse();
         let beat = Heartbeat {
             node,
@@ -53,9 +56,10 @@ pub async fn heartbeats(
             revision,
             live,
             accepting,
+            profiles,
         };
         match office.heartbeat(&beat).await {
-            Ok(ours) => share(ours),
+            Ok(ours) => leased(ours),
             Err(error) => tracing::debug!(%error, "a heartbeat was not heard"),
         }
     }

@@ -4,7 +4,7 @@ use sip_core::{
 };
 
 use super::*;
-use crate::{clock::Clock, office::OfficeConfig};
+use crate::{clock::Clock, journal::seal, office::OfficeConfig};
 use model::{ExtensionId, Snapshot, snapshot::ExtensionEntry};
 
 const NODE_KEY: &str = "sn_key";
@@ -163,4 +163,28 @@ async fn who_is_no_extension_any_more_is_not_reached() {
     // The keeper's snapshot is empty.
     registrar.reread();
     assert!(registrar.here("1001@pbx.example").is_empty());
+}
+
+#[tokio::test]
+async fn a_snapshot_that_comes_while_the_registrar_starts_is_not_missed() {
+    let dir = tempfile::tempdir().unwrap();
+    let snapshot = Snapshot {
+        revision: 3,
+        extensions: vec![entry(1, 1, "pbx.example", "1001")],
+        ..Snapshot::default()
+    };
+    let plain = serde_json::to_vec(&snapshot).unwrap();
+    let (file, key) = (dir.path().join("snapshot"), NodeKey::from_bytes([7; 32]));
+    seal::write_sealed(&file, &key, "sidetone snapshot", &plain).unwrap();
+    // The keeper has it; the directory is that of a moment before.
+    let registrar = registrar(dir.path(), vec![]);
+    assert!(!registrar.directory().knows("1001@pbx.example"));
+    let running = tokio::spawn(registrar.clone().run());
+    for _ in 0..1_000 {
+        if registrar.directory().knows("1001@pbx.example") {
+            return running.abort();
+        }
+        tokio::time::sleep(Duration::from_millis(10)).await;
+    }
+    panic!("nobody may register here until the next change");
 }

@@ -14,7 +14,6 @@ use sip_core::{
 
 use super::{Asker, NoPlace, Shown, Way, broken};
 use crate::{
-    gateway,
     next_hop::Hops,
     profile::transport_of,
     registrar::Destination,
@@ -200,7 +199,7 @@ async fn over_trunk(
     let named = named.ok_or_else(|| broken(&caller.user))?;
     Ok(Place {
         headers: named.headers,
-        login: login(trunk),
+        login: trunk.answers(),
         trunk: Some(trunk.name.clone()),
         turn,
         ..place(reached, uri, named.from)
@@ -213,19 +212,6 @@ async fn turn(services: &Services, trunk: &TrunkLine) -> Result<Turn, NoPlace> {
     let turn = services.trunk_book.turn(&trunk.name, clock.now())?;
     tokio::time::sleep_until(clock.instant(turn.at)).await;
     Ok(turn)
-}
-
-fn login(trunk: &TrunkLine) -> Option<Login> {
-    let Some(login) = &trunk.login else {
-        return gateway::login(&trunk.settings);
-    };
-    let realms = login.realm.iter().filter(|realm| *realm != "*").cloned();
-    let own = trunk.host().filter(|_| login.realm.is_none());
-    Some(Login {
-        user: login.username.clone(),
-        password: login.password.expose().to_owned().into(),
-        realms: realms.chain(own.map(ToOwned::to_owned)).collect(),
-    })
 }
 
 /// From; nobody, where the caller does not want to be known (RFC 3323 §4.1.1.3).

@@ -8,22 +8,20 @@ use call_core::{
 };
 use control_api::envelope::NodeSeal;
 use model::{
-    TenantId,
+    TenantId, TrunkId,
     trunk::{
-        NumberSpelling, TrunkConfig, TrunkEntry, TrunkIdentityIn, TrunkIdentityOut, TrunkNumbers,
-        TrunkPace, TrunkStir,
+        NumberSpelling, TrunkConfig, TrunkEntry, TrunkIdentityIn, TrunkIdentityOut, TrunkMode,
+        TrunkNumbers, TrunkPace, TrunkStir, USUAL_PROFILE,
     },
 };
 use settings::{
     Cidr, IdentityIn, IdentityOut, Numbers, Pace, Secret, StirPolicy, Transport, Trunk,
 };
 use sip_core::{
+    digest::Login,
     identity::{Caller, Named, Naming, Source},
     value::Uri,
 };
-
-/// The profile that carries a tenant's trunk when it names none.
-const USUAL_PROFILE: &str = "external";
 
 /// See the module.
 #[derive(Debug, Clone, PartialEq)]
@@ -34,8 +32,9 @@ pub struct TrunkLine {
     pub profile: String,
     /// Whose it is; none = the operator's.
     pub tenant: Option<TenantId>,
-    /// Whether other switches have it too: its limits are for all together.
-    pub shared: bool,
+    /// Its id at the office: other switches have it too, its limits are for all together, and one of them registers. None
+    /// for a trunk of the files.
+    pub id: Option<TrunkId>,
     /// What is written about it, the carrier's part filled in.
     pub settings: Trunk,
     /// How it writes numbers.
@@ -95,7 +94,7 @@ impl TrunkLine {
         }
         let mut line = TrunkLine::new(profile, trunk, Some(entry.tenant));
         line.login = login(entry, seal);
-        line.shared = true;
+        line.id = Some(entry.id);
         Some(line)
     }
 
@@ -109,7 +108,7 @@ impl TrunkLine {
             name: trunk.name.clone(),
             profile: profile.name.clone(),
             tenant,
-            shared: false,
+            id: None,
             plan: trunk.number_plan(),
             identity_in: order.into_iter().map(source).collect(),
             naming: naming(named.unwrap_or_default()),
@@ -119,6 +118,32 @@ impl TrunkLine {
             settings: trunk,
             login: None,
         }
+    }
+
+    /// What the trunk's challenges are answered with, in registrations and calls alike: in its realm, else in the host's
+    /// that it is.
+    pub fn answers(&self) -> Option<Login> {
+        let own = self.host().map(ToOwned::to_owned);
+        let realms = |realm: Option<&str>| match realm {
+            // Whatever it calls itself first, and nothing else.
+            Some("*") => Vec::new(),
+            Some(realm) => vec![realm.to_owned()],
+            None => own.into_iter().collect(),
+        };
+        if let Some(login) = &self.login {
+            return Some(Login {
+                user: login.username.clone(),
+                password: login.password.expose().to_owned().into(),
+                realms: realms(login.realm.as_deref()),
+            });
+        }
+        let trunk = &self.settings;
+        let user = trunk.auth_user.clone().or_else(|| trunk.username.clone())?;
+        Some(Login {
+            user,
+            password: trunk.password.as_ref()?.expose().to_owned().into(),
+            realms: realms(trunk.realm.as_deref()),
+        })
     }
 
     /// The length of the network that a source fits.
@@ -246,6 +271,8 @@ fn of_config(config: &TrunkConfig) -> Option<Trunk> {
         Some("tls") => Some(Transport::Tls),
         Some(_) | None => None,
     };
+    trunk.register = config.mode == TrunkMode::Register;
+    trunk.username.clone_from(&config.username);
     trunk.country.clone_from(&config.country);
     trunk.caller.clone_from(&config.caller);
     trunk.ping = config

@@ -17,9 +17,9 @@ use axum::{
 use egress::{Egress, EgressConfig};
 use media_server::office::{Office, OfficeConfig, OfficeTiming};
 use model::{
-    CallId, Fact, Snapshot,
+    CallId, Fact, Snapshot, TrunkId,
     booking::{BookingOutcome, BookingRequest},
-    internal::{FactAck, FactBatch, Heartbeat, RecordingAck, Share},
+    internal::{FactAck, FactBatch, Heartbeat, Leased, RecordingAck, Share},
 };
 use sha2::{Digest, Sha256};
 use tokio::sync::watch;
@@ -266,7 +266,9 @@ async fn heartbeat(
         return *refusal;
     }
     fake.change(|world| world.beats.push(beat));
-    Json(Share { part: 1, of: 3 }).into_response()
+    let share = Share { part: 1, of: 3 };
+    let registers = vec![TrunkId::new(7, 7)];
+    Json(Leased { share, registers }).into_response()
 }
 
 async fn booking(

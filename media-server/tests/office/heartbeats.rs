@@ -3,7 +3,10 @@
 use std::time::Duration;
 
 use media_server::office::{Office, OfficeConfig, OfficeTiming, Pulse, heartbeats};
-use model::{NodeId, internal::Share};
+use model::{
+    NodeId, TrunkId,
+    internal::{Leased, Share},
+};
 use tokio::sync::watch;
 
 use crate::{
@@ -23,6 +26,7 @@ async fn beats_carry_the_live_calls_and_go_on_after_failures() {
             live: vec![call(beats)],
             accepting: true,
             revision: 9,
+            profiles: vec!["external".into()],
         }
     };
     let office = fake.client(Duration::from_secs(5));
@@ -32,12 +36,16 @@ async fn beats_carry_the_live_calls_and_go_on_after_failures() {
     let beating = tokio::spawn(heartbeats(office, node, 3, changes, pulse, keep));
     fake.until(|world| world.beats.len() >= 3).await;
     beating.abort();
-    assert_eq!(shares.recv().unwrap(), Share { part: 1, of: 3 });
+    let leased = Leased {
+        share: Share { part: 1, of: 3 },
+        registers: vec![TrunkId::new(7, 7)],
+    };
+    assert_eq!(shares.recv().unwrap(), leased);
     fake.see(|world| {
         let beat = &world.beats[0];
         assert_eq!((beat.node, beat.boot, beat.revision), (node, 3, 9));
         assert_eq!(beat.live, [call(3)], "the first two were lost");
-        assert!(beat.accepting);
+        assert!(beat.accepting && beat.profiles == ["external"]);
     });
 }
 

@@ -3,7 +3,10 @@
 use std::time::Duration;
 
 use media_server::{journal::NodeKey, office::SnapshotKeeper};
-use model::{Snapshot, TenantId, snapshot::TenantEntry};
+use model::{
+    Snapshot, TenantId,
+    snapshot::{TenantEntry, TenantLimits},
+};
 
 use crate::{
     build::key,
@@ -19,6 +22,7 @@ fn revision(revision: u64) -> Snapshot {
             id: TenantId::new(1, 1),
             slug: "demo-tenant".into(),
             outbound: None,
+            limits: TenantLimits::default(),
         }],
         ..Snapshot::default()
     }
