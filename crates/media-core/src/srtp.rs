@@ -2,7 +2,8 @@
 //! (and `rtc-rtp`, whose header type it wants).
 //!
 //! The package is kept on a short lead. It is handed headers that we have measured ourselves; it keeps state for each SSRC
-//! before it knows whether the packet is true, so strangers are tried on a second context that is thrown away; and it would
+//! before it knows whether the packet is true, and lays the window of the replay check around the first packet, true or not, so
+//! strangers are tried on a second context that has no window and is thrown away; and it would
 //! take an SRTCP packet without the E bit as true without looking at its tag, so that such a packet never reaches it.
 
 use crate::{Error, rtp};
@@ -10,7 +11,10 @@ use rtc_rtp::Header;
 use rtc_srtp::context::Context;
 use rtc_srtp::crypto::RTCCryptoProvider as _;
 use rtc_srtp::crypto::providers::RingProvider;
-use rtc_srtp::option::{srtcp_replay_protection, srtp_replay_protection};
+use rtc_srtp::option::{
+    ContextOption, srtcp_no_replay_protection, srtcp_replay_protection, srtp_no_replay_protection,
+    srtp_replay_protection,
+};
 use rtc_srtp::protection_profile::ProtectionProfile;
 
 /// Packets that may be overtaken and still be taken once (RFC 3711 §3.3.2 asks for 64 at least): 2.5 s of 20 ms.
@@ -223,14 +227,14 @@ struct Opener {
     mki_len: usize,
     context: Context,
     measure: Measure,
-    /// Sources that have shown that they hold the key.
-    known: Vec<u32>,
+    /// Sources that have shown that they hold the key, with RTP and with RTCP each by itself.
+    known: Vec<(Kind, u32)>,
     /// Where strangers are tried.
     trial: Option<Context>,
     trials: u32,
 }
 
-#[derive(Clone, Copy)]
+#[derive(Clone, Copy, PartialEq, Eq)]
 enum Kind {
     Rtp,
     Rtcp,
@@ -244,7 +248,7 @@ impl Opener {
             mki_len: keys.receive_mki_len,
             context: context(keys.suite, &keys.receive)?,
             measure: Measure::new(),
-            known: Vec::with_capacity(MAX_SOURCES),
+            known: Vec::with_capacity(2 * MAX_SOURCES),
             trial: None,
             trials: 0,
         })
@@ -275,7 +279,7 @@ impl Opener {
         packet: &[u8],
     ) -> Result<impl AsRef<[u8]> + use<>, Error> {
         let ssrc = ssrc_of(kind, packet)?;
-        if !self.known.contains(&ssrc) {
+        if !self.known.contains(&(kind, ssrc)) {
             self.meet(kind, packet, ssrc)?;
         }
         decrypt(
@@ -289,7 +293,7 @@ impl Opener {
 
     /// A stranger who holds the key becomes known; one who does not leaves nothing behind.
     fn meet(&mut self, kind: Kind, packet: &[u8], ssrc: u32) -> Result<(), Error> {
-        if self.known.len() >= MAX_SOURCES {
+        if self.known.len() >= 2 * MAX_SOURCES {
             return Err(Error::Srtp("too many sources under one key"));
         }
         self.trials += 1;
@@ -298,10 +302,10 @@ impl Opener {
         }
         let trial = match &mut self.trial {
             Some(trial) => trial,
-            None => self.trial.insert(context(self.suite, &self.key)?),
+            None => self.trial.insert(trial_context(self.suite, &self.key)?),
         };
         decrypt(trial, &mut self.measure, self.suite, kind, packet)?;
-        self.known.push(ssrc);
+        self.known.push((kind, ssrc));
         Ok(())
     }
 
@@ -333,13 +337,24 @@ fn keep<'a>(buffer: &'a mut Vec<u8>, packet: &impl AsRef<[u8]>) -> &'a [u8] {
 }
 
 fn context(suite: Suite, key: &[u8]) -> Result<Context, Error> {
+    let rtp = srtp_replay_protection(REPLAY_WINDOW);
+    context_with(suite, key, rtp, srtcp_replay_protection(REPLAY_WINDOW))
+}
+
+fn trial_context(suite: Suite, key: &[u8]) -> Result<Context, Error> {
+    let rtp = srtp_no_replay_protection();
+    context_with(suite, key, rtp, srtcp_no_replay_protection())
+}
+
+fn context_with(
+    suite: Suite,
+    key: &[u8],
+    rtp: ContextOption,
+    rtcp: ContextOption,
+) -> Result<Context, Error> {
     const REFUSED: Error = Error::Srtp("the keys are refused");
     let profile = suite.profile();
     let (key, salt) = key.split_at_checked(profile.key_len()).ok_or(REFUSED)?;
-    let (rtp, rtcp) = (
-        srtp_replay_protection(REPLAY_WINDOW),
-        srtcp_replay_protection(REPLAY_WINDOW),
-    );
     let provider = RingProvider::new();
     let made = Context::new(key, salt, profile, Some(rtp), Some(rtcp), provider.crypto());
     made.map_err(|_| REFUSED)

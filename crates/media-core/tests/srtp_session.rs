@@ -236,3 +236,34 @@ fn what_dtls_exports_becomes_the_keys_of_both_ends() {
     }
     assert_eq!(Suite::of_dtls(3), None);
 }
+
+/// The window of the replay check lies around what is true: a forged number far ahead, in RTP or RTCP, before a source is known
+/// by that kind or after, costs nobody anything.
+#[test]
+fn a_forged_number_does_not_move_the_window() {
+    for (suite, len) in SUITES {
+        let (mut here, mut there) = pair(suite, len, 0);
+        let sealed = here.protect(&rtp(7, 1)).unwrap().to_vec();
+        let report = here.protect_rtcp(&bye(7)).unwrap().to_vec();
+        let mut forged = sealed.clone();
+        forged[2] ^= 0x40;
+        // Behind the sealed report: E bit and index, then the tag that follows it in counter mode.
+        let index = report.len() - if suite_has_a_tag_behind(suite) { 14 } else { 4 };
+        let mut forged_report = report.clone();
+        forged_report[index] ^= 0x40;
+        for _ in 0..2 {
+            assert!(there.open(&forged).is_err(), "{suite:?}");
+            assert!(there.open(&forged_report).is_err(), "{suite:?}");
+        }
+        assert_eq!(there.open(&sealed), Ok(rtp(7, 1).as_slice()), "{suite:?}");
+        assert!(there.open(&forged_report).is_err(), "{suite:?}");
+        assert_eq!(there.open(&report), Ok(bye(7).as_slice()), "{suite:?}");
+        assert!(there.open(&forged).is_err() && there.open(&sealed).is_err());
+        let next = here.protect(&rtp(7, 2)).unwrap().to_vec();
+        assert_eq!(there.open(&next), Ok(rtp(7, 2).as_slice()), "{suite:?}");
+    }
+}
+
+const fn suite_has_a_tag_behind(suite: Suite) -> bool {
+    !matches!(suite, Suite::AeadAes128Gcm | Suite::AeadAes256Gcm)
+}
