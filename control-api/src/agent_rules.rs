@@ -85,6 +85,8 @@ impl Rules<'_> {
         self.text(&config["greeting"], &format!("{at}/greeting"), 0, 1_000);
         self.text(&config["farewell"], &format!("{at}/farewell"), 0, 200);
         self.text(&config["apology"], &format!("{at}/apology"), 1, 500);
+        let words = format!("{at}/recording_text");
+        self.text(&config["recording_text"], &words, 1, 500);
         let max_duration = format!("{at}/max_duration_s");
         self.number(&config["max_duration_s"], &max_duration, 10.0, 14_400.0);
         self.each(

@@ -2,7 +2,7 @@
 //! arrive: batches may be late, doubled or out of order.
 
 use model::{
-    AgentRef, CallId, EndReason, Fact, FactKind, NodeId, TenantId,
+    AgentRef, CallId, Consent, ConsentState, EndReason, Fact, FactKind, NodeId, TenantId,
     fact::{Attestation, Channel, Direction, Ended, MediaStats, Started},
     transcript::TurnTimings,
 };
@@ -90,6 +90,22 @@ pub struct CallRecord {
     pub attestation: Option<Attestation>,
     /// The recording on the switch's disk.
     pub captured: Option<Captured>,
+    /// Who agreed to be recorded, or did not.
+    pub consent: Option<ConsentRecord>,
+}
+
+/// Consent to a recording, and when it was given, refused or withdrawn.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct ConsentRecord {
+    /// What was asked for, what came of it, how, and whose word it was.
+    #[serde(flatten)]
+    pub consent: Consent,
+    /// When, wall clock.
+    pub at_ms: i64,
+    /// When, milliseconds since the conversation's first fact.
+    pub offset_ms: u64,
+    /// The place of its fact: a later one wins.
+    pub order: i64,
 }
 
 /// A recording as the switch announced it.
@@ -224,6 +240,7 @@ impl CallRecord {
             metrics: CallMetrics::default(),
             attestation: None,
             captured: None,
+            consent: None,
         }
     }
 
@@ -265,6 +282,8 @@ impl CallRecord {
                     sha256: short(sha256),
                 });
             }
+            FactKind::Consent(consent) => self.consent(*consent, fact),
+            FactKind::RecordingDeleted => self.captured = None,
             FactKind::Ended(ended) => self.ended(ended, at),
             other => self.metrics.count(other),
         }
@@ -301,6 +320,24 @@ impl CallRecord {
             self.agent = Some(agent.clone());
             self.agent_order = order;
         }
+    }
+
+    fn consent(&mut self, consent: Consent, fact: &Fact) {
+        let order = order(fact);
+        if self.consent.as_ref().is_none_or(|held| held.order < order) {
+            self.consent = Some(ConsentRecord {
+                consent,
+                at_ms: fact.at_unix_ms,
+                offset_ms: fact.offset_ms,
+                order,
+            });
+        }
+    }
+
+    /// Whether the caller took his consent back: nothing that was said may be kept.
+    pub fn is_withdrawn(&self) -> bool {
+        let held = self.consent.as_ref();
+        held.is_some_and(|held| held.consent.state == ConsentState::Withdrawn)
     }
 
     fn ringing(&mut self, at: i64) {
@@ -358,7 +395,11 @@ impl CallMetrics {
             | FactKind::AckConfirmed
             | FactKind::MediaStarted
             | FactKind::AgentStarted { .. }
+            | FactKind::Consent(_)
             | FactKind::RecordingStarted { .. }
+            | FactKind::RecordingPaused { .. }
+            | FactKind::RecordingResumed { .. }
+            | FactKind::RecordingDeleted
             | FactKind::RecordingReady { .. }
             | FactKind::QualityChanged { .. }
             | FactKind::Held

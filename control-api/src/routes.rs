@@ -127,7 +127,7 @@ fn documented() -> OpenApiRouter<App> {
         .routes(routes!(orders::message))
         .routes(routes!(orders::list))
         .routes(routes!(transcript::show))
-        .routes(routes!(recording::show))
+        .routes(routes!(recording::show, orders::recording))
         .routes(routes!(stream::listen))
 }
 

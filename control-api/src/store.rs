@@ -25,6 +25,7 @@ mod snapshot;
 mod sql;
 mod tenants;
 mod trunks;
+mod withdrawn;
 
 pub use agents::{Agent, AgentStatus, AgentVersion, Draft, NewVersion, Published};
 pub use bookings::{Booking, BookingFilter, BookingState, Placed, Seating};

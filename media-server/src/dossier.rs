@@ -22,6 +22,37 @@ use crate::{
     tap::ladder::Rungs,
 };
 
+/// In place of words that may not be kept.
+pub const WITHHELD: &str = "(withheld)";
+
+/// A fact without what was said; none when nothing else is in it.
+fn without_content(kind: FactKind) -> Option<FactKind> {
+    let withheld = || WITHHELD.to_owned();
+    match kind {
+        FactKind::Segment(_) | FactKind::Digit { .. } => None,
+        FactKind::Logged { .. } => Some(FactKind::Logged { line: withheld() }),
+        FactKind::Tool {
+            name,
+            key,
+            ok,
+            took_ms,
+            ..
+        } => Some(FactKind::Tool {
+            name,
+            key,
+            ok,
+            summary: withheld(),
+            took_ms,
+        }),
+        FactKind::ProviderTrouble { role, provider, .. } => Some(FactKind::ProviderTrouble {
+            role,
+            provider,
+            what: withheld(),
+        }),
+        other => Some(other),
+    }
+}
+
 /// Sees each fact as it is written (the live view of `calls --follow`).
 pub type Watcher = Arc<dyn Fn(&Fact) + Send + Sync>;
 
@@ -49,6 +80,10 @@ struct Progress {
     rungs: BTreeMap<u8, Rungs>,
     /// Seeds from before the first fact: the journal knows the conversation only from that on.
     early: BTreeMap<u8, Vec<u8>>,
+    /// The caller has not agreed that his words are kept.
+    withheld: bool,
+    /// What was said before, on the call's timeline, stays unwritten.
+    kept_from_ms: u64,
 }
 
 impl Dossier {
@@ -108,8 +143,31 @@ impl Dossier {
         self.progress().ended
     }
 
+    /// From now on (`call_ms` on the call's timeline) nothing that is said is written, or it is again.
+    pub fn withhold(&self, withheld: bool, call_ms: u64) {
+        let mut progress = self.progress();
+        progress.withheld = withheld;
+        progress.kept_from_ms = call_ms;
+    }
+
+    /// Whether the caller's words may not be kept.
+    pub fn withholds(&self) -> bool {
+        self.progress().withheld
+    }
+
+    /// What of a fact may be kept: without consent its content may not.
+    fn kept(&self, kind: FactKind) -> Option<FactKind> {
+        let progress = self.progress();
+        match kind {
+            FactKind::Segment(said) if said.start_ms < progress.kept_from_ms => None,
+            kind if !progress.withheld => Some(kind),
+            kind => without_content(kind),
+        }
+    }
+
     /// Writes a fact. One that the spool refuses is logged: the number stays free.
     pub fn write(&self, kind: FactKind) {
+        let Some(kind) = self.kept(kind) else { return };
         let name = kind.name();
         if let Err(refused) = self.append(kind) {
             tracing::error!(call_id = %self.call, fact = name, ?refused, "a fact could not be kept");

@@ -13,7 +13,7 @@ use media_core::leg::{Command, LegEvent};
 use ractor::{Actor, ActorProcessingErr, ActorRef};
 use tokio::task::JoinHandle;
 
-use crate::media::{LegControl, LegEvents, RecordingSpec, RtcpPort, SeatEvent};
+use crate::media::{LegControl, LegEvents, Mute, RecordingSpec, RtcpPort, SeatEvent};
 
 /// What a Leg is told.
 pub enum Msg {
@@ -23,6 +23,8 @@ pub enum Msg {
     Record(RecordingSpec),
     /// End the recording.
     StopRecording,
+    /// Make the recording silent, or end that.
+    MuteRecording(Mute),
     /// RTCP comes on a port of its own from now on.
     Rtcp(RtcpPort),
     /// Something happened in the media thread.
@@ -126,6 +128,7 @@ impl Actor for Leg {
             Msg::Record(spec) => record(state, spec),
             Msg::Rtcp(port) => drop(state.args.hands.lock().take_rtcp(port)),
             Msg::StopRecording => state.args.hands.lock().stop_recording(),
+            Msg::MuteRecording(wanted) => mute(state, wanted),
             Msg::Seat(SeatEvent::Leg(event)) => (state.args.reports)(Report::Event(event)),
             Msg::Seat(SeatEvent::Evicted { reason, .. }) => {
                 (state.args.reports)(Report::Evicted { reason });
@@ -151,6 +154,15 @@ async fn forward(me: ActorRef<Msg>, hands: Hands) {
 fn send(state: &State, command: Command) {
     if state.args.hands.lock().send(command).is_err() {
         tracing::error!("the media thread takes no commands");
+    }
+}
+
+/// A secret that cannot be kept out ends the recording.
+fn mute(state: &State, mute: Mute) {
+    let mut control = state.args.hands.lock();
+    if control.mute_recording(mute).is_err() {
+        tracing::error!("the recording could not be made silent: it ends");
+        control.stop_recording();
     }
 }
 

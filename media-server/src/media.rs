@@ -33,7 +33,7 @@ mod ticker;
 pub use lateness::Lateness;
 pub use meters::MediaStats;
 pub use ports::PortNumbers;
-pub use recorder::{RecordingReport, RecordingSpec, mend};
+pub use recorder::{Mute, RecordingReport, RecordingSpec, mend};
 pub use rings::{
     EarReceiver, LegControl, LegEvents, LegRings, RingFull, RtcpPort, SeatEvent, VoiceSender,
 };

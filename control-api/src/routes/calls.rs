@@ -2,7 +2,7 @@
 
 use axum::{Json, extract::State};
 use model::{
-    AgentId, AgentRef, CallId, EndReason, NodeId, TenantId,
+    AgentId, AgentRef, CallId, Consent, EndReason, NodeId, TenantId,
     fact::{Attestation, Channel, Direction},
 };
 use serde::Serialize;
@@ -74,8 +74,22 @@ pub struct Call {
     pub metrics: CallMetrics,
     /// Whether the caller's number is proven (STIR/SHAKEN); null where the trunk does not look.
     pub attestation: Option<Attestation>,
+    /// Who agreed to be recorded, or did not; null while nobody was asked.
+    pub consent: Option<CallConsent>,
     /// The recording, once the switch has announced it.
     pub recording: Option<Recording>,
+}
+
+/// Consent to a recording, and when it was given, refused or withdrawn.
+#[derive(Debug, Serialize, ToSchema)]
+pub struct CallConsent {
+    /// What was asked for, what came of it, how, and whose word it was.
+    #[serde(flatten)]
+    pub consent: Consent,
+    /// When.
+    pub at: Stamp,
+    /// The same in milliseconds since the call's first fact.
+    pub offset_ms: u64,
 }
 
 /// How SIP ended a call.
@@ -159,6 +173,11 @@ pub(super) fn view((call, stored): (CallRecord, Option<StoredRecording>)) -> Cal
             q850: call.q850,
         },
         attestation: call.attestation,
+        consent: call.consent.map(|held| CallConsent {
+            consent: held.consent,
+            at: Stamp(held.at_ms),
+            offset_ms: held.offset_ms,
+        }),
         metrics: call.metrics,
     }
 }

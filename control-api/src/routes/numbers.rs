@@ -1,7 +1,7 @@
 //! Telephone numbers.
 
 use axum::{Json, extract::State, http::StatusCode};
-use model::{AgentId, NumberId, TenantId};
+use model::{AgentId, NumberId, RecordingMode, TenantId};
 use serde::{Deserialize, Deserializer};
 use serde_json::Value;
 use utoipa::ToSchema;
@@ -35,6 +35,8 @@ pub struct NewNumber {
     /// Whether it is routed; true by default.
     #[serde(default = "yes")]
     pub active: bool,
+    /// When its calls are recorded; null or missing is as the agent says.
+    pub recording: Option<RecordingMode>,
 }
 
 /// A change of a number; what is missing stays.
@@ -52,6 +54,10 @@ pub struct NumberChange {
     pub agent_version: Option<Option<u32>>,
     /// Whether it is routed.
     pub active: Option<bool>,
+    /// When its calls are recorded; null is as the agent says.
+    #[serde(default, deserialize_with = "given")]
+    #[schema(value_type = Option<RecordingMode>)]
+    pub recording: Option<Option<RecordingMode>>,
 }
 
 fn yes() -> bool {
@@ -59,7 +65,9 @@ fn yes() -> bool {
 }
 
 /// Tells a null that was sent from a member that was not.
-fn given<'de, D: Deserializer<'de>>(deserializer: D) -> Result<Option<Option<u32>>, D::Error> {
+fn given<'de, D: Deserializer<'de>, T: Deserialize<'de>>(
+    deserializer: D,
+) -> Result<Option<Option<T>>, D::Error> {
     Option::deserialize(deserializer).map(Some)
 }
 
@@ -140,6 +148,7 @@ pub async fn create(
         agent_id: new.agent_id,
         agent_version: new.agent_version,
         active: new.active,
+        recording: new.recording,
         created_at: now,
         updated_at: now,
     };
@@ -191,6 +200,7 @@ pub async fn change(
         agent_id: change.agent_id,
         agent_version: version,
         active: change.active,
+        recording: change.recording,
     };
     let changed = app.db().change_number(caller.tenant, id, fields, now_ms());
     let number = changed.await?;

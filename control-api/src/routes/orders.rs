@@ -51,6 +51,24 @@ pub struct Words {
     pub interrupt: Option<bool>,
 }
 
+/// What to do with the recording of a live call.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Deserialize, ToSchema)]
+#[serde(rename_all = "snake_case")]
+pub enum RecordingAction {
+    /// Silent from now on; it stays as long as the call.
+    Pause,
+    /// With sound again.
+    Resume,
+}
+
+/// An order for the recording.
+#[derive(Debug, Deserialize, ToSchema)]
+#[serde(deny_unknown_fields)]
+pub struct RecordingOrder {
+    /// What to do.
+    pub action: RecordingAction,
+}
+
 /// A hint for the agent.
 #[derive(Debug, Deserialize, ToSchema)]
 #[serde(deny_unknown_fields)]
@@ -81,6 +99,7 @@ pub struct Orders {
 impl Rules for Hangup {}
 impl Rules for Words {}
 impl Rules for Hint {}
+impl Rules for RecordingOrder {}
 
 impl Rules for Keys {
     fn rules(body: &Value, faults: &mut Faults) {
@@ -223,6 +242,18 @@ pub async fn say(
         interrupt: words.interrupt.unwrap_or(false),
     };
     order(&app, &caller, id, action).await
+}
+
+/// Pauses the recording of a live call, or goes on with it.
+#[utoipa::path(post, path = "/v1/calls/{id}/recording", tag = "calls", request_body = RecordingOrder, params(("id" = CallId, Path), ("Idempotency-Key" = Option<String>, Header, description = "Done once in 24 hours")), responses((status = 202, body = Order), (status = "default", body = ErrorBody, description = "An error")), extensions(("x-scope" = json!("calls:write"))))]
+pub async fn recording(
+    State(app): State<App>,
+    caller: Caller,
+    Id(id): Id<CallId>,
+    Body(wanted): Body<RecordingOrder>,
+) -> Result<(StatusCode, Json<Order>), ApiError> {
+    let pause = wanted.action == RecordingAction::Pause;
+    order(&app, &caller, id, CommandAction::Recording { pause }).await
 }
 
 /// Tells the agent of a live call something.

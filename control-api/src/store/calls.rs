@@ -94,6 +94,7 @@ pub(super) const COLUMNS: &[&str] = &[
     "metrics",
     "captured",
     "attestation",
+    "consent",
     "created_ms",
     "updated_ms",
 ];
@@ -137,6 +138,7 @@ pub(super) fn values(call: &CallRecord, now: i64) -> Vec<Value> {
         json_text(&call.metrics).into(),
         call.captured.as_ref().map(json_text).into(),
         call.attestation.as_ref().map(json_text).into(),
+        call.consent.as_ref().map(json_text).into(),
         now.into(),
         now.into(),
     ]
@@ -209,6 +211,7 @@ fn json_of<T: DeserializeOwned>(row: &Row, column: &str) -> Result<Option<T>, St
 pub(super) fn read(row: &Row) -> Result<CallRecord, StoreError> {
     let captured = json_of(row, "captured")?;
     let attestation = json_of(row, "attestation")?;
+    let consent = json_of(row, "consent")?;
     Ok(CallRecord {
         id: row.parse("id")?,
         tenant: row.parse_opt("tenant_id")?,
@@ -241,6 +244,7 @@ pub(super) fn read(row: &Row) -> Result<CallRecord, StoreError> {
         metrics: row.json("metrics")?,
         captured,
         attestation,
+        consent,
     })
 }
 

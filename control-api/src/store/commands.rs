@@ -82,6 +82,8 @@ fn action_of(action: &CommandAction) -> &'static str {
         CommandAction::Dtmf { .. } => "dtmf",
         CommandAction::Say { .. } => "say",
         CommandAction::Message { .. } => "message",
+        CommandAction::Recording { pause: true } => "pause_recording",
+        CommandAction::Recording { pause: false } => "resume_recording",
     }
 }
 

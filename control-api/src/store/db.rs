@@ -69,6 +69,8 @@ impl Db {
             .foreign_keys(true)
             .busy_timeout(BUSY)
             .journal_mode(SqliteJournalMode::Wal)
+            // What is deleted is to be gone: what callers said and take back.
+            .pragma("secure_delete", "on")
             // An acknowledged fact is forgotten by the switch: it must survive a power cut here.
             .synchronous(SqliteSynchronous::Full);
         let writer = open_wal(&options).await?;

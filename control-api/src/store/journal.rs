@@ -11,6 +11,7 @@ use model::{CallId, Fact, FactKind};
 use super::{
     Db, StoreError, Tx,
     calls::{self, values},
+    withdrawn::{has_content, withdrawn},
     events::NewEvent,
     sql::{Query, Row, Value, sql},
 };
@@ -104,6 +105,8 @@ impl Db {
         let mut tx = self.begin().await?;
         let mut locked = tx.lock_calls(&ordered, now).await?;
         let held = tx.held_facts(&locked.strangers).await?;
+        let withdrawn = withdrawn(&locked.calls, facts);
+        ordered.retain(|told| !withdrawn.contains(&told.fact.conversation) || !has_content(told.fact));
         if doubled {
             let new = tx.insert_facts(&ordered).await?;
             ordered = only(ordered, new);
@@ -114,6 +117,9 @@ impl Db {
         fold(&mut locked.calls, &ordered);
         let told = tell(&mut locked.calls, &held, ordered, now);
         tx.save_calls(&locked.calls, now).await?;
+        for id in withdrawn.iter().filter(|id| locked.calls.contains_key(id)) {
+            tx.forget_words(*id).await?;
+        }
         if let Some(fact) = facts.first() {
             tx.node_seen(fact.node, fact.boot, now).await?;
         }

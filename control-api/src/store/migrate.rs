@@ -32,6 +32,7 @@ const STEPS: &[Step] = &[
     step!(4, "0004_commands"),
     step!(5, "0005_attestation"),
     step!(6, "0006_leases"),
+    step!(7, "0007_consent"),
 ];
 
 /// "side" as a number: the advisory lock that migrating processes share.

@@ -1,6 +1,6 @@
 //! Telephone numbers and the agents they reach.
 
-use model::{AgentId, NumberId, TenantId};
+use model::{AgentId, NumberId, RecordingMode, TenantId};
 use serde::Serialize;
 use utoipa::ToSchema;
 
@@ -27,6 +27,8 @@ pub struct Number {
     pub agent_version: Option<u32>,
     /// Whether it is routed.
     pub active: bool,
+    /// When its calls are recorded; null is as the agent says.
+    pub recording: Option<RecordingMode>,
     /// When it was made.
     pub created_at: Stamp,
     /// When it was changed last.
@@ -44,6 +46,8 @@ pub struct NumberFields {
     pub agent_version: Option<Option<u32>>,
     /// Whether it is routed.
     pub active: Option<bool>,
+    /// `Some(None)` is as the agent says.
+    pub recording: Option<Option<RecordingMode>>,
 }
 
 fn read(row: &Row) -> Result<Number, StoreError> {
@@ -55,9 +59,19 @@ fn read(row: &Row) -> Result<Number, StoreError> {
         agent_id: row.parse("agent_id")?,
         agent_version: row.int_opt("agent_version")?,
         active: row.get("active")?,
+        recording: recording(row)?,
         created_at: Stamp(row.get("created_ms")?),
         updated_at: Stamp(row.get("updated_ms")?),
     })
+}
+
+/// The column of a number's own word on recording.
+pub(super) fn recording(row: &Row) -> Result<Option<RecordingMode>, StoreError> {
+    let name: Option<String> = row.get("recording")?;
+    name.map(|name| {
+        RecordingMode::from_wire(&name).ok_or_else(|| StoreError::corrupt("recording", &name))
+    })
+    .transpose()
 }
 
 impl Db {
@@ -66,7 +80,7 @@ impl Db {
         let mut tx = self.begin().await?;
         let added = tx
             .run(
-                sql("insert into numbers (id, tenant_id, e164, label, agent_id, agent_version, active, created_ms, updated_ms) values ($1, $2, $3, $4, $5, $6, $7, $8, $8) on conflict do nothing")
+                sql("insert into numbers (id, tenant_id, e164, label, agent_id, agent_version, active, recording, created_ms, updated_ms) values ($1, $2, $3, $4, $5, $6, $7, $9, $8, $8) on conflict do nothing")
                     .bind(number.id)
                     .bind(number.tenant_id)
                     .bind(&number.e164)
@@ -74,7 +88,8 @@ impl Db {
                     .bind(number.agent_id)
                     .bind(number.agent_version)
                     .bind(number.active)
-                    .bind(number.created_at.0),
+                    .bind(number.created_at.0)
+                    .bind(number.recording.map(RecordingMode::as_str)),
             )
             .await?;
         if added == 1 {
@@ -120,7 +135,7 @@ impl Db {
         now: i64,
     ) -> Result<Option<Number>, StoreError> {
         let mut tx = self.begin().await?;
-        let query = sql("update numbers set label = coalesce($3, label), agent_id = coalesce($4, agent_id), agent_version = case when $5 then $6 else agent_version end, active = coalesce($7, active), updated_ms = $8 where id = $1 and ($2 is null or tenant_id = $2) returning *")
+        let query = sql("update numbers set label = coalesce($3, label), agent_id = coalesce($4, agent_id), agent_version = case when $5 then $6 else agent_version end, active = coalesce($7, active), updated_ms = $8, recording = case when $9 then $10 else recording end where id = $1 and ($2 is null or tenant_id = $2) returning *")
             .bind(id)
             .bind(tenant)
             .bind(fields.label)
@@ -128,7 +143,9 @@ impl Db {
             .bind(fields.agent_version.is_some())
             .bind(fields.agent_version.flatten())
             .bind(fields.active)
-            .bind(now);
+            .bind(now)
+            .bind(fields.recording.is_some())
+            .bind(fields.recording.flatten().map(RecordingMode::as_str));
         let Some(row) = tx.one(query).await? else {
             return Ok(None);
         };

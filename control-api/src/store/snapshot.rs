@@ -95,6 +95,7 @@ fn number(row: &Row) -> Result<NumberEntry, StoreError> {
         e164: row.get("e164")?,
         agent: row.parse("agent_id")?,
         pin: row.int_opt("agent_version")?,
+        recording: super::numbers::recording(row)?,
     })
 }
 

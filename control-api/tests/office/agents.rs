@@ -11,7 +11,7 @@ on_both_engines!(
 );
 
 mod cases {
-    use model::Snapshot;
+    use model::{RecordingMode, Snapshot};
     use reqwest::Method;
     use serde_json::{Value, json};
 
@@ -127,6 +127,17 @@ mod cases {
         assert!(latest.revision > pinned.revision);
         let (_, found) = latest.agent_for_number("+15550100").expect("a route");
         assert_eq!((found.agent.version, found.latest), (2, true));
+        for (said, meant) in [
+            (json!("ask"), Some(RecordingMode::Ask)),
+            (Value::Null, None),
+        ] {
+            let wish = json!({ "recording": said });
+            let (_, changed) = app.send(Method::PATCH, &path, &tenant.key, wish).await;
+            assert_eq!(changed["recording"], said);
+            let routed = snapshot(&app).await;
+            let (entry, _) = routed.agent_for_number("+15550100").expect("a route");
+            assert_eq!(entry.recording, meant);
+        }
         assert!(latest.agent_by_name("harbour", "receptionist").is_some());
         let path_of_agent = format!("/v1/agents/{agent}");
         let (status, _) = app

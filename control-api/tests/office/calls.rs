@@ -5,6 +5,8 @@ use crate::on_both_engines;
 on_both_engines!(
     a_call_is_recorded_as_told,
     what_became_of_the_proof_of_who_calls_is_in_the_record,
+    who_agreed_to_be_recorded_is_in_the_record,
+    what_was_said_is_forgotten_when_the_caller_takes_his_consent_back,
     a_batch_that_comes_again_doubles_nothing,
     batches_out_of_order_fold_alike,
     interleaved_batches_lose_and_double_nothing,
@@ -80,6 +82,86 @@ mod cases {
         app.take(switch, &[fact]).await;
         let after = app.read(&path, &tenant.key).await;
         assert_eq!(after["attestation"], told);
+    }
+
+    fn consent(state: &str) -> FactKind {
+        let told = json!({ "mode": "ask", "state": state, "method": "voice", "party": "caller" });
+        FactKind::Consent(serde_json::from_value(told).unwrap())
+    }
+
+    pub async fn who_agreed_to_be_recorded_is_in_the_record(app: TestApp) {
+        let tenant = app.tenant("harbour").await;
+        let agent = app.agent(&tenant, "receptionist").await;
+        let (switch, call) = (Switch::new(1), CallId::new(5, 5));
+        let facts = switch.call(call, &tenant, &agent);
+        app.take(switch, &facts).await;
+        let path = format!("/v1/calls/{call}");
+        let before = app.read(&path, &tenant.key).await;
+        assert_eq!(before["consent"], Value::Null, "nobody was asked");
+        let seq = u32::try_from(facts.len()).unwrap();
+        let given = switch.fact(call, seq, consent("given"));
+        app.take(switch, std::slice::from_ref(&given)).await;
+        let after = app.read(&path, &tenant.key).await["consent"].clone();
+        assert_eq!(
+            (
+                &after["mode"],
+                &after["state"],
+                &after["method"],
+                &after["party"]
+            ),
+            (
+                &json!("ask"),
+                &json!("given"),
+                &json!("voice"),
+                &json!("caller")
+            )
+        );
+        assert_eq!(after["offset_ms"], given.offset_ms);
+        assert!(after["at"].is_string(), "{after:#}");
+        let segments = app.read(&format!("{path}/transcript"), &tenant.key).await;
+        assert!(!segments["segments"].as_array().unwrap().is_empty());
+    }
+
+    pub async fn what_was_said_is_forgotten_when_the_caller_takes_his_consent_back(app: TestApp) {
+        let tenant = app.tenant("harbour").await;
+        let agent = app.agent(&tenant, "receptionist").await;
+        let (switch, call) = (Switch::new(1), CallId::new(5, 5));
+        let facts = switch.call(call, &tenant, &agent);
+        app.take(switch, &facts).await;
+        let seq = u32::try_from(facts.len()).unwrap();
+        app.take(switch, &[switch.fact(call, seq, consent("withdrawn"))])
+            .await;
+        // What comes again, or late, is not taken back in.
+        app.take(switch, &facts).await;
+        let path = format!("/v1/calls/{call}");
+        assert_eq!(
+            app.read(&path, &tenant.key).await["consent"]["state"],
+            "withdrawn"
+        );
+        let transcript = app.read(&format!("{path}/transcript"), &tenant.key).await;
+        assert_eq!(transcript["segments"], json!([]));
+        let timeline = app.read(&format!("{path}/timeline"), &tenant.key).await;
+        let kinds: Vec<&str> = timeline["data"]
+            .as_array()
+            .unwrap()
+            .iter()
+            .filter_map(|fact| fact["type"].as_str())
+            .collect();
+        for content in ["segment", "digit", "tool", "logged"] {
+            assert!(!kinds.contains(&content), "{kinds:?}");
+        }
+        assert!(kinds.contains(&"answered") && kinds.contains(&"consent"));
+        let tenant_id = tenant.id.parse().unwrap();
+        let told = app
+            .office
+            .db()
+            .events_after(Some(tenant_id), None, 0, 1_000)
+            .await;
+        let words = told.unwrap().into_iter();
+        let words = words.filter(|event| event.kind == "transcript.segment");
+        for event in words {
+            assert_eq!(event.data, json!({ "withheld": true }));
+        }
     }
 
     pub async fn a_batch_that_comes_again_doubles_nothing(app: TestApp) {

@@ -340,6 +340,8 @@ mod cases {
         let plan = json!({"targets": [["sip:desk@127.0.0.1:5990"]]});
         let orders = [
             ("dtmf", json!({"digits": "12#"})),
+            ("recording", json!({"action": "pause"})),
+            ("recording", json!({"action": "resume"})),
             ("say", json!({"text": "One moment."})),
             ("message", json!({"text": "The caller is a regular guest."})),
             ("transfer", json!({"plan": plan})),
@@ -365,7 +367,18 @@ mod cases {
             .iter()
             .filter_map(|order| order["action"].as_str())
             .collect();
-        assert_eq!(actions, ["dtmf", "say", "message", "transfer", "hangup"]);
+        assert_eq!(
+            actions,
+            [
+                "dtmf",
+                "pause_recording",
+                "resume_recording",
+                "say",
+                "message",
+                "transfer",
+                "hangup"
+            ]
+        );
         let wrong = [
             ("dtmf", json!({"digits": "12x"}), "/digits"),
             (

@@ -134,6 +134,7 @@ mod cases {
                 (&Method::PATCH, path) if path.ends_with("/draft") => json!({"config": {}}),
                 (&Method::PATCH, path) if path.starts_with("/v1/api-keys") => json!({"name": "x"}),
                 (&Method::POST, path) if path.ends_with("/dtmf") => json!({"digits": "1"}),
+                (_, path) if path.ends_with("/recording") => json!({"action": "pause"}),
                 (&Method::POST, path) if path.ends_with("/say") => json!({"text": "x"}),
                 (&Method::POST, path) if path.ends_with("/message") => json!({"text": "x"}),
                 (&Method::POST, path) if path.ends_with("/transfer") => {

@@ -18,6 +18,7 @@ mod agent;
 mod answering;
 mod attesting;
 mod bridging;
+mod consenting;
 mod effect;
 mod ending;
 mod gathering;
@@ -27,6 +28,7 @@ mod line;
 mod placing;
 mod plan;
 mod rooms;
+mod state;
 
 use std::collections::VecDeque;
 use std::sync::Arc;
@@ -36,17 +38,20 @@ use jiff::{SignedDuration, Timestamp};
 
 pub use attesting::{Attested, Attesting};
 pub use bridging::{Handover, HandoverEnd, HandoverNews};
+pub use consenting::RecordingNews;
 pub use effect::{AgentStart, CallFact, Effect, Ending, MediaMode, Party};
 pub use input::{AgentEnd, DialFailure, Incoming, Input, KillCause, LineNews, Unusable};
 pub use limits::Limits;
 pub use placing::{Outgoing, Placing};
 pub use rooms::RoomNews;
+pub use state::CallState;
 
 use crate::dialplan::action::{AgentSource, RecordSpec};
 use crate::dialplan::{Binding, Dialplans, Walk};
 use crate::digits::DigitCollector;
 use agent::Seat;
 use bridging::{BridgeRun, Hand};
+use consenting::{ConsentRun, Keeping};
 use ending::Close;
 use gathering::GatherRun;
 use rooms::RoomRun;
@@ -58,19 +63,6 @@ pub struct CallConfig {
     pub wall_at_start: Timestamp,
     /// Its limits.
     pub limits: Limits,
-}
-
-/// The public state of a call.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub enum CallState {
-    /// Not answered yet.
-    Ringing,
-    /// Answered.
-    InProgress,
-    /// Answered, and held by the far side.
-    OnHold,
-    /// Over, or about to be.
-    Ended,
 }
 
 /// What signalling is in.
@@ -123,6 +115,8 @@ enum Task {
     Playing { tag: u64 },
     /// Digits.
     Gathering(GatherRun),
+    /// The caller's word on being recorded.
+    Consenting(ConsentRun),
     /// Somebody to answer.
     Dialing(BridgeRun),
     /// Somebody whom the far side calls itself.
@@ -163,6 +157,7 @@ pub struct Call {
     seat: Seat,
     record: Option<RecordSpec>,
     recording: bool,
+    keeping: Keeping,
     digits: DigitCollector,
     next_tag: u64,
     route: Option<String>,
@@ -189,6 +184,7 @@ impl Call {
             seat: Seat::Empty,
             record: None,
             recording: false,
+            keeping: Keeping::default(),
             digits: DigitCollector::default(),
             next_tag: 0,
             route: None,
@@ -203,23 +199,6 @@ impl Call {
     /// The next thing to do.
     pub fn poll_effect(&mut self) -> Option<Effect> {
         self.effects.pop_front()
-    }
-
-    /// The public state.
-    pub fn state(&self) -> CallState {
-        match self.phase {
-            Phase::New | Phase::Routing { .. } | Phase::Early { .. } | Phase::Calling { .. } => {
-                CallState::Ringing
-            }
-            Phase::Answered { .. } if self.is_held() => CallState::OnHold,
-            Phase::Answered { .. } => CallState::InProgress,
-            Phase::Ending { .. } | Phase::Over => CallState::Ended,
-        }
-    }
-
-    /// True once `Effect::Ended` has been put out.
-    pub fn is_over(&self) -> bool {
-        matches!(self.phase, Phase::Over)
     }
 
     /// Takes one input. Inputs that mean nothing in the present state change nothing.
@@ -268,6 +247,7 @@ impl Call {
             | Input::Placing(_)
             | Input::Handover(_)
             | Input::Room(_)
+            | Input::Recording(_)
             | Input::BridgeEnded => {}
         }
     }
@@ -300,6 +280,7 @@ impl Call {
             | Input::Placing(_)
             | Input::Handover(_)
             | Input::Room(_)
+            | Input::Recording(_)
             | Input::BridgeEnded => {}
         }
     }
@@ -338,6 +319,7 @@ impl Call {
             | Input::Room(_)
             | Input::AgentEnded(_) => {}
             Input::BridgeEnded => self.bridge_ended(now),
+            Input::Recording(news) => self.recording_news(now, news),
         }
     }
 
@@ -365,6 +347,7 @@ impl Call {
             Input::BridgeEnded => self.bridge_ended(now),
             Input::Handover(news) => self.handover(now, news),
             Input::Room(news) => self.room_news(now, news),
+            Input::Recording(news) => self.recording_news(now, news),
             // RFC 3261 §9.2: a CANCEL after the final response has no effect.
             Input::Cancelled => {}
             Input::Incoming(_)
@@ -404,6 +387,7 @@ impl Call {
             | Input::Placing(_)
             | Input::Handover(_)
             | Input::Room(_)
+            | Input::Recording(_)
             | Input::BridgeEnded
             | Input::Kill(_) => {}
         }
@@ -440,6 +424,7 @@ impl Call {
             }
             Task::Dialing(run) | Task::Referring(run) => Some(run.deadline()),
             Task::InRoom(run) => run.deadline(),
+            Task::Consenting(run) => run.deadline(),
             Task::Ready
             | Task::Answering
             | Task::Agent
@@ -502,6 +487,7 @@ impl Call {
             Task::Dialing(run) => self.dial_timed_out(now, run),
             Task::Referring(run) => self.refer_timed_out(now, run),
             Task::InRoom(run) => self.alone_too_long(now, &run),
+            Task::Consenting(run) => self.consent_expired(now, run),
             // These have no deadline; named so that a new task must choose.
             task @ (Task::Ready
             | Task::Answering

@@ -38,6 +38,7 @@ pub use template::{Refused, Template};
 pub use variables::Variables;
 pub use walk::{Stop, Traced, Walk};
 
+use crate::consent::RecordingPolicy;
 use crate::document::{Fault, SourceFile};
 use action::Action;
 
@@ -115,8 +116,8 @@ pub struct Known {
 pub struct Binding {
     /// `tenant/slug`.
     pub agent: String,
-    /// Whether the agent's calls are recorded without the dialplan saying so.
-    pub record: bool,
+    /// When its calls are recorded.
+    pub recording: RecordingPolicy,
 }
 
 impl Dialplans {

@@ -2,6 +2,7 @@
 
 pub mod brain;
 pub mod call;
+pub mod consent;
 pub mod country;
 pub mod dialing;
 pub mod dialplan;

@@ -5,12 +5,14 @@ use std::time::Duration;
 
 use call_core::call::{
     AgentEnd, Attested, Attesting, Call, CallConfig, CallFact, CallState, DialFailure, Effect,
-    Incoming, Input, KillCause, Limits, LineNews, Unusable,
+    Incoming, Input, KillCause, Limits, LineNews, RecordingNews, Unusable,
 };
+use call_core::consent::RecordingPolicy;
 use call_core::dialplan::{Binding, Dialplans, Known};
 use call_core::digits::{DigitEvent, Via};
 use call_core::document::SourceFile;
 use model::fact::{Attestation, Verstat};
+use model::{PauseBy, RecordingMode};
 use proptest::prelude::*;
 
 const PLAN: &str = r#"
@@ -43,6 +45,14 @@ do = [{ play = "x.wav" }, { tone = { hz = 440, length = "1s" } }, { sleep = "1s"
 name = "silent"
 when = { to = "silent" }
 do = [{ log = "{from}" }]
+[[route]]
+name = "asks"
+when = { to = "asks" }
+do = [{ gather = { say = "x", max = 1 } }, { record = { consent = "ask" } }, "pause_recording", { agent = "demo/receptionist" }]
+[[route]]
+name = "tells"
+when = { to = "tells" }
+do = [{ record = { say = "We record." } }, { gather = { secret = true, max = 2 } }, "listen"]
 [section.menu]
 do = [{ gather = { say = "pin", into = "pin", min = 2, max = 4, tries = 2, secret = true, or_else = "busy" } }, { gather = { play = "m.wav", max = 1, choices = { 1 = "menu", 2 = "busy" } } }]
 [section.busy]
@@ -75,6 +85,8 @@ fn incoming() -> impl Strategy<Value = Input> {
         Just("bridge"),
         Just("early"),
         Just("silent"),
+        Just("asks"),
+        Just("tells"),
         Just("nobody"),
         Just("+33100000001")
     ];
@@ -124,10 +136,11 @@ fn input() -> impl Strategy<Value = Input> {
     prop_oneof![
         incoming(),
         prop_oneof![
+            recording(),
             Just(Input::Resolved(None)),
             Just(Input::Resolved(Some(Binding {
                 agent: "demo/a".to_owned(),
-                record: true
+                recording: policy(RecordingMode::Ask)
             }))),
             Just(Input::Journaled),
             Just(Input::Journaled),
@@ -209,6 +222,7 @@ struct Wire {
     facts: u32,
     records: u32,
     masked: bool,
+    withheld: bool,
 }
 
 impl Wire {
@@ -235,6 +249,8 @@ impl Wire {
                 self.hung_up += 1;
             }
             Effect::Mask(on) => self.masked = *on,
+            Effect::Withhold(on) => self.withheld = *on,
+            Effect::Record(_) => assert!(!self.withheld, "recorded without consent"),
             Effect::Journal(CallFact::Digit { .. }) => {
                 assert!(!self.masked, "a secret digit in the journal")
             }
@@ -270,6 +286,25 @@ fn run_out(call: &mut Call, now: &mut Duration, wire: &mut Wire) {
         call.handle_timeout(*now);
     }
     panic!("the call never ends: {call:?}");
+}
+
+fn policy(mode: RecordingMode) -> RecordingPolicy {
+    let text = "recorded".to_owned();
+    RecordingPolicy { mode, text }
+}
+
+fn recording() -> impl Strategy<Value = Input> {
+    let news = prop_oneof![
+        Just(RecordingNews::Policy(policy(RecordingMode::Ask))),
+        Just(RecordingNews::Policy(policy(RecordingMode::Announce))),
+        Just(RecordingNews::Policy(policy(RecordingMode::On))),
+        Just(RecordingNews::Said("yes".to_owned())),
+        Just(RecordingNews::Said("no".to_owned())),
+        Just(RecordingNews::Said("stop recording".to_owned())),
+        Just(RecordingNews::Pause(PauseBy::Operator, true)),
+        Just(RecordingNews::Pause(PauseBy::Operator, false)),
+    ];
+    news.prop_map(Input::Recording)
 }
 
 fn happening() -> impl Strategy<Value = Happening> {

@@ -7,12 +7,13 @@ use call_core::call::{
     AgentEnd, AgentStart, Call, CallConfig, CallFact, CallState, DialFailure, Effect, Ending,
     Incoming, Input, KillCause, Limits, MediaMode, Party, Unusable,
 };
+use call_core::consent::RecordingPolicy;
 use call_core::dialing::Digits;
 use call_core::dialplan::action::AgentSource;
 use call_core::dialplan::{Binding, Dialplans, Known};
 use call_core::digits::{DigitEvent, Via};
 use call_core::document::SourceFile;
-use model::EndReason;
+use model::{EndReason, RecordingMode};
 
 struct Story {
     call: Call,
@@ -94,6 +95,11 @@ impl Story {
             via: Via::Rfc4733,
         }))
     }
+}
+
+fn policy(mode: RecordingMode) -> RecordingPolicy {
+    let text = "This call is recorded.".to_owned();
+    RecordingPolicy { mode, text }
 }
 
 fn named(name: &str) -> AgentSource {
@@ -306,7 +312,7 @@ fn a_number_of_the_office_reaches_its_agent_unless_a_route_names_it() {
     let binding = || {
         Some(Binding {
             agent: "acme/bob".to_owned(),
-            record: true,
+            recording: policy(RecordingMode::On),
         })
     };
     let mut story = Story::with(routes);

@@ -181,7 +181,7 @@ fn conditions_see_what_the_routes_before_them_set() {
 fn a_number_of_the_office_needs_no_route() {
     let bound = Some(Binding {
         agent: "acme/bob".to_owned(),
-        record: false,
+        recording: Default::default(),
     });
     let story = plans(OFFICE)
         .simulate(&Question {

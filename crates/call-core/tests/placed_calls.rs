@@ -7,9 +7,10 @@ use call_core::call::{
     AgentEnd, Call, CallConfig, CallFact, CallState, Effect, Ending, Input, KillCause, Limits,
     Outgoing, Party, Placing,
 };
+use call_core::consent::RecordingPolicy;
 use call_core::dialplan::action::AgentSource;
 use call_core::dialplan::{Dialplans, Known};
-use model::EndReason;
+use model::{EndReason, RecordingMode};
 
 struct Story {
     call: Call,
@@ -36,7 +37,10 @@ impl Story {
             to: "+15550111".to_owned(),
             from: "+15550100".to_owned(),
             agent: agent(),
-            record: true,
+            recording: RecordingPolicy {
+                mode: RecordingMode::On,
+                text: String::new(),
+            },
             ring_for: Duration::from_secs(30),
             max_duration: Some(Duration::from_secs(600)),
         })));

@@ -3,7 +3,7 @@
 use serde::{Deserialize, Serialize};
 use utoipa::ToSchema;
 
-use crate::{AgentId, TenantId, command::TransferDestination};
+use crate::{AgentId, RecordingMode, TenantId, command::TransferDestination};
 
 /// Which agent, in which version, took a call.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize, ToSchema)]
@@ -78,9 +78,15 @@ pub struct AgentConfig {
     /// Longest call in seconds, 10 to 14,400.
     #[serde(default = "default_max_duration_s")]
     pub max_duration_s: u32,
-    /// Whether calls are recorded (stereo WAV) without the dialplan saying so.
+    /// Whether calls are recorded (stereo WAV) without the dialplan saying so; short for `recording: on`.
     #[serde(default)]
     pub record: bool,
+    /// When calls are recorded, where neither dialplan nor number say; it counts more than `record`.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub recording: Option<RecordingMode>,
+    /// What callers are told or asked before a recording, in place of the usual words of the language.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub recording_text: Option<String>,
 }
 
 /// The voice of an agent.
@@ -248,6 +254,14 @@ pub struct BookingRules {
 }
 
 impl AgentConfig {
+    /// When its calls are recorded.
+    pub fn recording_mode(&self) -> RecordingMode {
+        self.recording.unwrap_or(match self.record {
+            true => RecordingMode::On,
+            false => RecordingMode::Off,
+        })
+    }
+
     /// The rules of booking: the agent's own, else its script's.
     pub fn booking_rules(&self) -> Option<BookingRules> {
         self.bookings.clone().or_else(|| match &self.brain {

@@ -45,6 +45,11 @@ pub enum CommandAction {
         /// Cut what the agent is saying.
         interrupt: bool,
     },
+    /// Pause the recording, or go on with it.
+    Recording {
+        /// True pauses.
+        pause: bool,
+    },
     /// Tell the live agent something that the caller does not hear.
     Message {
         /// What.

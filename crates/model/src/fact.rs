@@ -4,7 +4,7 @@ use serde::{Deserialize, Serialize};
 use utoipa::ToSchema;
 
 use crate::{
-    AgentRef, CallId, CommandId, EndReason, NodeId, TenantId,
+    AgentRef, CallId, CommandId, Consent, EndReason, NodeId, PauseBy, TenantId,
     transcript::{Segment, TurnTimings},
 };
 
@@ -251,6 +251,8 @@ pub enum FactKind {
         /// One line for the timeline.
         what: String,
     },
+    /// Consent to a recording was given, refused or withdrawn.
+    Consent(Consent),
     /// Recording began.
     RecordingStarted {
         /// Channels in the file (2 = caller left, agent right).
@@ -265,6 +267,18 @@ pub enum FactKind {
         /// SHA-256 of the file, hex.
         sha256: String,
     },
+    /// The recording is silent from here on.
+    RecordingPaused {
+        /// Who wants it so.
+        by: PauseBy,
+    },
+    /// It has sound again.
+    RecordingResumed {
+        /// Who wants it so.
+        by: PauseBy,
+    },
+    /// The recording was deleted: consent was withdrawn.
+    RecordingDeleted,
     /// How the sound was.
     Media(MediaStats),
     /// How well the far side is heard, by windows of five seconds, is another than before.
@@ -453,7 +467,11 @@ impl FactKind {
             Self::Digit { .. } => "digit",
             Self::Tool { .. } => "tool",
             Self::ProviderTrouble { .. } => "provider_trouble",
+            Self::Consent(_) => "consent",
             Self::RecordingStarted { .. } => "recording_started",
+            Self::RecordingPaused { .. } => "recording_paused",
+            Self::RecordingResumed { .. } => "recording_resumed",
+            Self::RecordingDeleted => "recording_deleted",
             Self::RecordingReady { .. } => "recording_ready",
             Self::Media(_) => "media",
             Self::QualityChanged { .. } => "quality_changed",

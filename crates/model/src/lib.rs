@@ -12,6 +12,7 @@ pub mod end_reason;
 pub mod fact;
 pub mod id;
 pub mod internal;
+pub mod recording;
 pub mod snapshot;
 pub mod transcript;
 pub mod trunk;
@@ -24,4 +25,5 @@ pub use id::{
     AgentId, BookingId, CallId, CommandId, DomainId, ExtensionId, KeyId, NodeId, NumberId,
     RecordingId, TenantId, TrunkId,
 };
+pub use recording::{Consent, ConsentMethod, ConsentParty, ConsentState, PauseBy, RecordingMode};
 pub use snapshot::Snapshot;

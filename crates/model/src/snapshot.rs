@@ -4,7 +4,7 @@ use serde::{Deserialize, Serialize};
 use utoipa::ToSchema;
 
 use crate::{
-    AgentId, ExtensionId, NumberId, TenantId,
+    AgentId, ExtensionId, NumberId, RecordingMode, TenantId,
     agent::PublishedAgent,
     trunk::{OutboundPolicy, TrunkEntry},
 };
@@ -72,6 +72,9 @@ pub struct NumberEntry {
     pub agent: AgentId,
     /// A pinned version; none = latest.
     pub pin: Option<u32>,
+    /// When its calls are recorded; none = as the agent says.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub recording: Option<RecordingMode>,
 }
 
 /// An extension as the switch needs it.

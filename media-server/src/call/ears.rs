@@ -2,7 +2,10 @@
 
 use std::sync::Arc;
 
-use call_core::brain::BrainInput;
+use call_core::{
+    brain::BrainInput,
+    call::{Input, RecordingNews},
+};
 use local_speech::EarsConfig;
 use model::FactKind;
 
@@ -46,6 +49,33 @@ pub(super) fn mask(state: &State, masked: bool) {
     tell(state, Command::Mask(masked));
 }
 
+/// The caller's next words are an answer to the call itself, or no longer. Without a recogniser he has his keys.
+pub(super) fn hear_answer(state: &mut State, on: bool) {
+    state.speech.asking = on;
+    if !on {
+        state.speech.deaf_until_ms = state.media.now_ms();
+        return close_utterance(state);
+    }
+    if state.services().models.is_some() && floor::is_heard_through_ears(state) {
+        media::listen(state, media_core::frame::Rate::Hz16000);
+        let provider = floor::stt_provider(state);
+        open(state, &provider, floor::agent_config());
+    }
+}
+
+/// Whether a report is of words for the agent: not of an answer, nor of what began before it was over.
+fn is_for_the_agent(state: &State, report: &Report) -> bool {
+    let since = match report {
+        Report::SpeechStarted { at_ms }
+        | Report::SpeechEnded { at_ms, .. }
+        | Report::Partial { at_ms, .. }
+        | Report::Closed { start_ms: at_ms } => *at_ms,
+        Report::Final(said) => said.start_ms,
+        Report::Failed { .. } | Report::Over => return !state.speech.asking,
+    };
+    !state.speech.asking && since >= state.speech.deaf_until_ms
+}
+
 /// Whether words of the caller may still come.
 pub(super) fn listen_on(state: &State) -> bool {
     state.hearing.is_some()
@@ -59,6 +89,24 @@ fn tell(state: &State, command: Command) {
 
 /// What the hearing reports.
 pub(super) fn report(state: &mut State, report: Report) {
+    if let Report::Final(said) = &report {
+        let said = RecordingNews::Said(said.text.clone());
+        state.inbox.push_back(Input::Recording(said));
+    }
+    match report {
+        Report::Over => over(state),
+        report if is_for_the_agent(state, &report) => heard(state, report),
+        _ => {}
+    }
+}
+
+fn over(state: &mut State) {
+    state.hearing = None;
+    media::when_closed(state);
+    speech::drain(state);
+}
+
+fn heard(state: &mut State, report: Report) {
     match report {
         Report::SpeechStarted { at_ms } => floor::feed(state, BrainInput::SpeechStarted { at_ms }),
         Report::SpeechEnded { at_ms, speech_ms } => {
@@ -78,10 +126,7 @@ pub(super) fn report(state: &mut State, report: Report) {
             });
             floor::feed(state, BrainInput::EarsFailed { why });
         }
-        Report::Over => {
-            state.hearing = None;
-            media::when_closed(state);
-        }
+        Report::Over => {}
     }
     speech::drain(state);
 }

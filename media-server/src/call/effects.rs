@@ -11,8 +11,8 @@ use sip_core::{
 };
 
 use super::{
-    State, attest, children, dial, facts, floor, handing, hold, media, placing, prompts, room,
-    speech,
+    State, attest, children, dial, ears, facts, floor, handing, hold, media, placing, prompts,
+    room, speech,
 };
 
 /// Carries out one effect. Effects that want sound wait until the leg is there.
@@ -49,6 +49,12 @@ pub(super) async fn carry_out(state: &mut State, effect: Effect) -> Result<(), A
         Effect::StopPlayout => speech::cut(state),
         Effect::Record(spec) => media::record(state, &spec),
         Effect::StopRecord => media::tell_leg(state, crate::leg::Msg::StopRecording),
+        Effect::DropRecord => media::drop_record(state),
+        Effect::PauseRecord { silent, by } => media::pause_record(state, silent, by),
+        Effect::Withhold(withheld) => {
+            state.dossier().withhold(withheld, state.media.now_ms());
+        }
+        Effect::HearAnswer(on) => ears::hear_answer(state, on),
         Effect::Mask(masked) => speech::mask(state, masked),
         Effect::Hold(held) => hold::set(state, held),
         Effect::Mode(mode) => media::mode(state, &mode),
@@ -67,7 +73,7 @@ pub(super) async fn carry_out(state: &mut State, effect: Effect) -> Result<(), A
         Effect::EnterRoom { room, seats, entry } => room::enter(state, &room, seats, entry),
         Effect::LeaveRoom => room::leave(state),
         Effect::Unjoin => dial::unjoin(state),
-        Effect::Log { text } => tracing::info!(call_id = %state.dossier().call(), "{text}"),
+        Effect::Log { text } => log(state, &text),
         Effect::CloseMedia => media::close(state),
         Effect::Ended(ending) => end(state, &ending),
     }
@@ -80,6 +86,15 @@ pub(super) async fn carry_out_waiting(state: &mut State) -> Result<(), ActorProc
         Box::pin(carry_out(state, effect)).await?;
     }
     Ok(())
+}
+
+/// What an operator's line says may be what the caller said.
+fn log(state: &State, text: &str) {
+    let text = match state.dossier().withholds() {
+        true => crate::dossier::WITHHELD,
+        false => text,
+    };
+    tracing::info!(call_id = %state.dossier().call(), "{text}");
 }
 
 fn reject(

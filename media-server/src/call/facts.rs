@@ -54,6 +54,10 @@ pub(super) fn journal(state: &mut State, fact: CallFact) {
         CallFact::Logged { line } => FactKind::Logged { line },
         // Written where more is known: when the agent, the recorder and the end really came.
         CallFact::AgentStarted { agent } => return agent_started(state, &agent),
+        CallFact::Consent(consent) => FactKind::Consent(consent),
+        CallFact::RecordingPaused { by } => FactKind::RecordingPaused { by },
+        CallFact::RecordingResumed { by } => FactKind::RecordingResumed { by },
+        CallFact::RecordingDeleted => FactKind::RecordingDeleted,
         CallFact::RecordingStarted { .. } | CallFact::Ended(_) => return,
     };
     state.dossier().write(kind);

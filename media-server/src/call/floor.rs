@@ -3,21 +3,26 @@
 //! A named agent is an Agent actor with a Brain; `listen` is hearing alone; the stub agents take
 //! the leg's rings for themselves.
 
+mod policy;
+
 use std::sync::Arc;
 
 use call_core::{
     brain::{BrainEffect, BrainInput, BrainNote, CallContext, EndWish, ToolOutcome, UtteranceId},
     call::{AgentEnd, AgentStart, Input},
+    consent::RecordingPolicy,
     dialplan::{Binding, action::AgentSource},
     pipeline::EchoBrain,
 };
 use local_speech::EarsConfig;
 use media_core::{frame::Rate, leg::Command, playout::Tag};
 use model::{
-    FactKind,
+    FactKind, RecordingMode,
     agent::{PublishedAgent, VoiceConfig},
 };
 use ractor::{Actor, ActorId, ActorProcessingErr, ActorRef};
+
+pub(super) use policy::is_heard_through_ears;
 
 use super::{Msg, State, children, ears, effects, handing, media, speech, tags::Origin};
 use crate::{
@@ -34,6 +39,8 @@ const AGENT_RESTARTS: u8 = 1;
 #[derive(Default)]
 pub(super) struct Floor {
     bound: Option<Arc<PublishedAgent>>,
+    /// When the number that was called wants its calls recorded.
+    number: Option<RecordingMode>,
     published: Option<Arc<PublishedAgent>>,
     agent: Option<ActorRef<agent::Msg>>,
     restarts: u8,
@@ -76,12 +83,14 @@ impl Floor {
 /// Which agent a number known to the office reaches, in the version that counts for this call.
 pub(super) fn lookup(state: &mut State, number: &str) {
     let found = state.snapshot.agent_for_number(number);
+    let recording = found.and_then(|(number, _)| number.recording);
     let bound = found.map(|(_, published)| Arc::new(published.clone()));
     let binding = bound.as_ref().map(|published| Binding {
         agent: format!("{}/{}", published.tenant_slug, published.agent.slug),
-        record: published.config.record,
+        recording: RecordingPolicy::of(&published.config, recording),
     });
     state.floor.bound = bound;
+    state.floor.number = recording;
     state.inbox.push_back(Input::Resolved(binding));
 }
 
@@ -113,6 +122,7 @@ async fn prepare_named(state: &mut State, name: &str) -> Result<(), ActorProcess
         return Ok(());
     };
     state.floor.published = Some(published.clone());
+    policy::tell(state, &published);
     if matches!(published.config.brain, model::BrainConfig::Echo) {
         state.inbox.push_back(Input::AgentReady);
         return Ok(());
@@ -220,6 +230,9 @@ pub(super) async fn start(
     agent: AgentSource,
     _start: AgentStart,
 ) -> Result<(), ActorProcessingErr> {
+    if policy::asks_first(state, &agent) {
+        return Ok(());
+    }
     media::listen(
         state,
         match effects::listens(&agent) {
@@ -270,7 +283,7 @@ fn listen_config() -> EarsConfig {
 }
 
 /// For a conversation: the agent's turn machine decides how long to wait.
-fn agent_config() -> EarsConfig {
+pub(super) fn agent_config() -> EarsConfig {
     EarsConfig {
         merge_ms: 1_200,
         ..EarsConfig::default()

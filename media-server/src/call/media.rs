@@ -17,7 +17,7 @@ use media_core::{
     srtp::{Keys, Suite},
     tone::Tone,
 };
-use model::{CallId, FactKind};
+use model::{CallId, FactKind, PauseBy};
 use ractor::{Actor, ActorId, ActorProcessingErr, ActorRef, MessagingErr};
 use sip_core::{
     dialog::DialogInput,
@@ -28,7 +28,8 @@ use super::{Msg, State, children, ears, effects, facing, facts, hold, quality, s
 use crate::{
     leg::{self, Hands, Leg, Report},
     media::{
-        EarReceiver, LegSeat, RecordingReport, RecordingSpec, SeatOptions, VoiceSender, WireSeed,
+        EarReceiver, LegSeat, Mute, RecordingReport, RecordingSpec, SeatOptions, VoiceSender,
+        WireSeed,
     },
     metrics::QualityCount,
     office::RecordingUploader,
@@ -61,6 +62,8 @@ pub(super) struct Media {
     /// Counts the call among those that sound like it.
     pub(super) quality: Option<QualityCount>,
     recording: bool,
+    /// Consent was withdrawn: the file is to go, not to be filed.
+    dropped: bool,
     closing: bool,
 }
 
@@ -107,6 +110,7 @@ pub(super) fn must_wait(state: &State, effect: &Effect) -> bool {
             | Effect::Play { .. }
             | Effect::Say { .. }
             | Effect::Record(_)
+            | Effect::HearAnswer(_)
             | Effect::Mode(_)
             | Effect::Join { .. }
             | Effect::EnterRoom { .. }
@@ -437,8 +441,36 @@ pub(super) fn record(state: &mut State, spec: &RecordSpec) {
         .write(FactKind::RecordingStarted { channels });
 }
 
+/// The caller does not want it: the file is gone at once, whatever the recorder still writes into it.
+pub(super) fn drop_record(state: &mut State) {
+    state.media.dropped = true;
+    tell_leg(state, leg::Msg::StopRecording);
+    let call = state.dossier().call();
+    let path = state.services().spool.join(format!("{call}.wav"));
+    if let Err(error) = std::fs::remove_file(&path) {
+        tracing::error!(call_id = %call, %error, "a recording could not be deleted");
+    }
+}
+
+/// After a secret the silence lasts a little longer: the last key is still held down when it counts.
+const AFTER_SECRET_TICKS: u32 = 25;
+
+/// The recording becomes silent, or has its sound again.
+pub(super) fn pause_record(state: &State, silent: bool, by: PauseBy) {
+    let mute = match (silent, by) {
+        (true, _) => Mute::On,
+        (false, PauseBy::Secret) => Mute::For(AFTER_SECRET_TICKS),
+        (false, PauseBy::Dialplan | PauseBy::Agent | PauseBy::Operator) => Mute::Off,
+    };
+    tell_leg(state, leg::Msg::MuteRecording(mute));
+}
+
 /// The file is closed: hash it and queue it for the office.
 pub(super) fn recording_closed(state: &mut State, report: RecordingReport) {
+    if state.media.dropped {
+        state.media.recording = false;
+        return when_closed(state);
+    }
     let (me, uploader) = (state.me.clone(), state.services().uploader.clone());
     let call = state.dossier().call();
     tokio::spawn(async move {

@@ -1,9 +1,9 @@
 //! What the office orders a live call to do: first into the journal, then done.
 
-use call_core::call::{Input, KillCause};
+use call_core::call::{Input, KillCause, RecordingNews};
 use media_core::{dtmf::Digits, leg::Command as LegCommand};
 use model::{
-    FactKind, TenantId,
+    FactKind, PauseBy, TenantId,
     command::{Command, CommandAction, Outcome},
 };
 use tokio::sync::oneshot;
@@ -27,6 +27,8 @@ pub(super) fn keep(state: &State, order: Box<LiveOrder>) {
         CommandAction::Dtmf { .. } => "dtmf",
         CommandAction::Say { .. } => "say",
         CommandAction::Message { .. } => "message",
+        CommandAction::Recording { pause: true } => "pause_recording",
+        CommandAction::Recording { pause: false } => "resume_recording",
     };
     let written = state.dossier().write_through(FactKind::Commanded {
         command: order.command.id,
@@ -61,11 +63,21 @@ fn act(state: &mut State, tenant: TenantId, action: CommandAction) -> Result<(),
         CommandAction::Dtmf { digits } => return keys(state, &digits),
         CommandAction::Say { text, interrupt } => return say(state, text, interrupt),
         CommandAction::Message { text } => return floor::hint(state, text),
+        CommandAction::Recording { pause } => return record(state, pause),
         CommandAction::Transfer(order) => {
             return handing::want(state, tenant, &order.name, order.plan);
         }
         CommandAction::Dial(_) => return Err("the call has been placed".into()),
     }
+    Ok(())
+}
+
+fn record(state: &mut State, pause: bool) -> Result<(), String> {
+    if !state.machine.is_recording() {
+        return Err("the call is not being recorded".into());
+    }
+    let news = RecordingNews::Pause(PauseBy::Operator, pause);
+    state.inbox.push_back(Input::Recording(news));
     Ok(())
 }
 

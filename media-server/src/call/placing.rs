@@ -5,6 +5,7 @@ use std::{collections::VecDeque, sync::Arc, time::Duration};
 
 use call_core::{
     call::{CallState, Input, Outgoing, Placing as News},
+    consent::RecordingPolicy,
     dialing::{By, Digits},
     dialplan::action::AgentSource,
 };
@@ -82,7 +83,7 @@ pub(super) fn begin(state: &mut State) {
         to: order.to.clone(),
         from: order.from.clone(),
         agent: AgentSource::Named(format!("{}/{}", agent.tenant_slug, agent.agent.slug)),
-        record: config.record,
+        recording: RecordingPolicy::of(config, None),
         ring_for: order.ring_for,
         max_duration: Some(longest.min(allowed)),
     };

@@ -29,6 +29,10 @@ pub(super) struct Speech {
     pub(super) tags: Tags,
     mouth: Option<Mouth>,
     masked: bool,
+    /// What the caller says is an answer to the call itself.
+    pub(super) asking: bool,
+    /// What began before is nobody's business any more, call time.
+    pub(super) deaf_until_ms: u64,
 }
 
 impl Default for Speech {
@@ -38,6 +42,8 @@ impl Default for Speech {
             tags: Tags::default(),
             mouth: None,
             masked: false,
+            asking: false,
+            deaf_until_ms: 0,
         }
     }
 }

@@ -34,7 +34,10 @@ impl CallState {
             self.answered_offset_ms = Some(fact.offset_ms);
         } else if matches!(fact.kind, FactKind::RecordingStarted { .. }) {
             self.recording_open = true;
-        } else if matches!(fact.kind, FactKind::RecordingReady { .. }) {
+        } else if matches!(
+            fact.kind,
+            FactKind::RecordingReady { .. } | FactKind::RecordingDeleted
+        ) {
             self.recording_open = false;
         } else if matches!(fact.kind, FactKind::Ended(_)) {
             self.ended_at = Some(after);

@@ -48,8 +48,12 @@ impl Class {
             | FactKind::Digit { .. }
             | FactKind::Tool { .. }
             | FactKind::ProviderTrouble { .. }
+            | FactKind::Consent(_)
             | FactKind::RecordingStarted { .. }
             | FactKind::QualityChanged { .. }
+            | FactKind::RecordingPaused { .. }
+            | FactKind::RecordingResumed { .. }
+            | FactKind::RecordingDeleted
             | FactKind::Held
             | FactKind::Resumed
             | FactKind::Bridged { .. }

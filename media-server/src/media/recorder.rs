@@ -65,6 +65,17 @@ struct TapCell {
     filled: AtomicU64,
 }
 
+/// Whether a recording is silent. It grows all the same: its timeline is the call's.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Mute {
+    /// It has the sound of the call.
+    Off,
+    /// Silent until told otherwise.
+    On,
+    /// Silent for so many ticks more: a key that is still held down stays out too.
+    For(u32),
+}
+
 /// The media thread's end of a recording. Dropping it closes the recording.
 pub(super) struct Tap {
     ring: Producer<i16>,
@@ -73,6 +84,7 @@ pub(super) struct Tap {
     meters: Arc<Meters>,
     owed: u64,
     started: bool,
+    mute: Mute,
     frame: [i16; MAX_STEREO_LEN],
 }
 
@@ -84,6 +96,9 @@ impl Tap {
             self.cell.start_tick.store(tick, Ordering::Release);
         }
         let len = interleave(caller, agent, &mut self.frame);
+        if self.is_mute() {
+            self.frame.fill(0);
+        }
         self.pay_silence(len);
         let written = self.owed == 0
             && self
@@ -95,6 +110,22 @@ impl Tap {
             count(&self.shared.recorder_drops);
             count(&self.meters.recorder_drops);
         }
+    }
+
+    /// Makes it silent, or ends that.
+    pub(super) fn mute(&mut self, mute: Mute) {
+        self.mute = mute;
+    }
+
+    /// Whether this tick is silent.
+    fn is_mute(&mut self) -> bool {
+        let now = self.mute;
+        self.mute = match now {
+            Mute::Off | Mute::For(0 | 1) => Mute::Off,
+            Mute::On => Mute::On,
+            Mute::For(ticks) => Mute::For(ticks - 1),
+        };
+        !matches!(now, Mute::Off | Mute::For(0))
     }
 
     /// Ticks that will never be written.
@@ -183,6 +214,7 @@ impl RecorderPool {
             meters,
             owed: 0,
             started: false,
+            mute: Mute::Off,
             frame: [0; MAX_STEREO_LEN],
         };
         let recording = Recording {

@@ -1,7 +1,7 @@
 //! The rings between one leg and its actors: what the actors hold, and the ends the media thread holds.
 
 use super::meters::{Meters, count};
-use super::recorder::{RecorderPool, RecordingSpec, Tap};
+use super::recorder::{Mute, RecorderPool, RecordingSpec, Tap};
 use super::rooms::RoomPool;
 use super::rtcp::RtcpEnds;
 use super::shared::Shared;
@@ -54,6 +54,7 @@ pub(super) enum Order {
     Leg(Command),
     Record(Box<Tap>),
     StopRecording,
+    Mute(Mute),
     Bridge(BridgeEnds),
     Rtcp(RtcpEnds),
 }
@@ -221,6 +222,14 @@ impl LegControl {
     /// Ends the recording. A full ring is no matter: the seat closes it at the latest.
     pub fn stop_recording(&mut self) {
         let _ = self.order(Order::StopRecording);
+    }
+
+    /// Makes the recording silent, or ends that; without a recording it means nothing.
+    ///
+    /// # Errors
+    /// [`RingFull`] when 64 orders wait already.
+    pub fn mute_recording(&mut self, mute: Mute) -> Result<(), RingFull> {
+        self.order(Order::Mute(mute))
     }
 
     /// Joins two legs: each sends what the other's caller says, with its own playout mixed in.

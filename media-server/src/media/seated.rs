@@ -208,6 +208,11 @@ impl Seated {
                 }
                 Order::Record(tap) => self.ends.tap = Some(tap),
                 Order::StopRecording => self.ends.tap = None,
+                Order::Mute(mute) => {
+                    if let Some(tap) = &mut self.ends.tap {
+                        tap.mute(mute);
+                    }
+                }
                 Order::Bridge(ends) => self.ends.bridge = Some(ends),
                 Order::Rtcp(ends) => self.ends.rtcp = Some(ends),
             }

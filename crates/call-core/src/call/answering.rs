@@ -54,6 +54,7 @@ impl Call {
             | Task::Agent
             | Task::Playing { .. }
             | Task::Gathering(_)
+            | Task::Consenting(_)
             | Task::Dialing(_)
             | Task::Joined(_)
             | Task::InRoom(_)

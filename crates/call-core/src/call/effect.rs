@@ -4,6 +4,7 @@ use std::time::Duration;
 
 use model::EndReason;
 use model::fact::{Attestation, Ended};
+use model::{Consent, PauseBy};
 
 use super::bridging::HandoverEnd;
 use crate::dialing::By;
@@ -93,6 +94,20 @@ pub enum Effect {
     Record(RecordSpec),
     /// Stop recording.
     StopRecord,
+    /// Stop recording, and delete what was recorded.
+    DropRecord,
+    /// The recording is silent from now on, or has its sound again.
+    PauseRecord {
+        /// Whether it is silent.
+        silent: bool,
+        /// Who wants it so.
+        by: PauseBy,
+    },
+    /// While true, nothing that is said in this call is written down: no words, no digits. What was
+    /// said before it ends stays unwritten.
+    Withhold(bool),
+    /// While true, what the caller says is an answer: told as `RecordingNews::Said` and to nobody else.
+    HearAnswer(bool),
     /// While true, nothing the caller keys or says reaches recording, transcript or traces.
     Mask(bool),
     /// While true, everything rests: the far side does not listen and does not speak to us.
@@ -231,6 +246,20 @@ pub enum CallFact {
         /// Which.
         digit: char,
     },
+    /// `consent`.
+    Consent(Consent),
+    /// `recording_paused`.
+    RecordingPaused {
+        /// Who wants it so.
+        by: PauseBy,
+    },
+    /// `recording_resumed`.
+    RecordingResumed {
+        /// Who wants it so.
+        by: PauseBy,
+    },
+    /// `recording_deleted`.
+    RecordingDeleted,
     /// `recording_started`.
     RecordingStarted {
         /// Channels in the file.

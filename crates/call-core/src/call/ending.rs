@@ -304,6 +304,7 @@ impl Call {
             }
             Task::Playing { .. } => self.put(Effect::StopPlayout),
             Task::Gathering(run) if GatherRun::plays(&run) => self.put(Effect::StopPlayout),
+            Task::Consenting(run) if run.plays() => self.put(Effect::StopPlayout),
             Task::Sounding | Task::Tone { .. } => self.put(Effect::Mode(super::MediaMode::Normal)),
             Task::Ready
             | Task::Answering
@@ -311,6 +312,7 @@ impl Call {
             | Task::Agent
             | Task::Referring(_)
             | Task::Gathering(_)
+            | Task::Consenting(_)
             | Task::Sleeping { .. } => {}
         }
     }

@@ -2,6 +2,8 @@
 
 use std::time::Duration;
 
+use model::PauseBy;
+
 use super::{Call, CallFact, Effect, Task};
 use crate::dialplan::action::{GatherOp, Prompt};
 use crate::digits::{DigitEvent, Digits, Entry, Outcome};
@@ -26,6 +28,7 @@ impl Call {
         self.early_media();
         if op.secret {
             self.put(Effect::Mask(true));
+            self.pause_recording(PauseBy::Secret, true);
         }
         let tries_left = op.tries;
         self.ask(
@@ -107,6 +110,7 @@ impl Call {
                 self.gathered(now, outcome);
             }
             Task::Agent => self.put(Effect::AgentDigit { digit }),
+            Task::Consenting(_) => self.consent_digit(now, digit),
             Task::Ready
             | Task::Answering
             | Task::AwaitingAck { .. }
@@ -136,6 +140,7 @@ impl Call {
             | Task::AwaitingAck { .. }
             | Task::Agent
             | Task::Playing { .. }
+            | Task::Consenting(_)
             | Task::Dialing(_)
             | Task::Joining(_)
             | Task::Joined(_)
@@ -183,6 +188,7 @@ impl Call {
         }
         if run.op.secret {
             self.put(Effect::Mask(false));
+            self.pause_recording(PauseBy::Secret, false);
         }
         match section {
             Some(section) => self.go(now, &section),

@@ -2,6 +2,7 @@
 
 use super::attesting::{Attested, Attesting};
 use super::bridging::HandoverNews;
+use super::consenting::RecordingNews;
 use super::placing::Placing;
 use super::rooms::RoomNews;
 use crate::dialplan::Binding;
@@ -108,6 +109,8 @@ pub enum Input {
     Handover(HandoverNews),
     /// News of the room that the call is in.
     Room(RoomNews),
+    /// News of the recording.
+    Recording(RecordingNews),
     /// News of a call that we place.
     Placing(Placing),
     /// Somebody or something outside ends the call.

@@ -6,7 +6,8 @@ use model::EndReason;
 
 use super::ending::Close;
 use super::{Call, CallFact, Effect, Incoming, Input, Party, Phase, Started, Task};
-use crate::dialplan::action::{AgentSource, Consent, Op, RecordSpec};
+use crate::consent::RecordingPolicy;
+use crate::dialplan::action::{AgentSource, Op};
 use crate::dialplan::{Variables, Walk};
 
 /// Longer than its INVITE may ring: the dialog gives up first and says why.
@@ -24,8 +25,8 @@ pub struct Outgoing {
     pub from: String,
     /// Who talks when it is answered.
     pub agent: AgentSource,
-    /// Whether it is recorded from the answer on.
-    pub record: bool,
+    /// When it is recorded.
+    pub recording: RecordingPolicy,
     /// How long it may ring.
     pub ring_for: Duration,
     /// Longest time from answer to end; none is the server's limit.
@@ -75,6 +76,7 @@ impl Call {
             .saturating_add(GRACE)
             .saturating_add(WAY)
             .saturating_add(self.config.limits.journal);
+        let asks = outgoing.recording.mode.waits();
         self.phase = Phase::Calling {
             outgoing: Box::new(outgoing),
             placed: false,
@@ -82,6 +84,9 @@ impl Call {
             deadline,
         };
         self.fact(CallFact::Started);
+        if asks {
+            self.withhold(true);
+        }
     }
 
     /// What happens between the order and the answer.
@@ -116,6 +121,7 @@ impl Call {
             | Input::DialFailed { .. }
             | Input::Handover(_)
             | Input::Room(_)
+            | Input::Recording(_)
             | Input::BridgeEnded => {}
         }
     }
@@ -181,14 +187,8 @@ impl Call {
         self.fact(CallFact::Answered {
             setup: now.saturating_sub(self.started_at),
         });
-        let mut ops = Vec::new();
-        if outgoing.record {
-            ops.push(Op::Record(RecordSpec {
-                channels: 2,
-                consent: Consent::Announce,
-            }));
-        }
-        ops.push(Op::Agent(outgoing.agent));
+        let first = outgoing.recording.op().into_iter();
+        let ops = first.chain([Op::Agent(outgoing.agent)]).collect();
         let plan = std::sync::Arc::clone(&self.plan);
         self.walk = Some(Walk::doing(plan, Variables::default(), ops));
         self.task = Task::Ready;

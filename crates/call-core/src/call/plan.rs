@@ -2,6 +2,8 @@
 
 use std::time::Duration;
 
+use model::PauseBy;
+
 use super::{Call, CallFact, Effect, MediaMode, Phase, Provisional, Task};
 use crate::dialplan::action::{Op, RecordSpec};
 use crate::dialplan::{Stop, Traced};
@@ -19,6 +21,7 @@ impl Call {
             for traced in traces {
                 self.traced(traced);
             }
+            self.look_ahead(&stop);
             match stop {
                 Stop::Op(op) if op.is_heard() && self.awaits_ack(now) => self.put_back(op),
                 Stop::Op(op) => self.start(now, op),
@@ -49,7 +52,7 @@ impl Call {
         }
     }
 
-    fn put_back(&mut self, op: Op) {
+    pub(super) fn put_back(&mut self, op: Op) {
         if let Some(walk) = &mut self.walk {
             walk.put_back(op);
         }
@@ -64,11 +67,11 @@ impl Call {
             Op::Answer => self.want_answer(now),
             Op::Ring => self.ring(),
             Op::EarlyMedia => self.early_media(),
-            Op::Agent(_) | Op::Echo | Op::Room(_) if self.is_early() => {
+            Op::Agent(_) | Op::Echo | Op::Room(_) | Op::Consent(_) if self.is_early() => {
                 self.put_back(op);
                 self.want_answer(now);
             }
-            Op::Agent(source) => self.start_agent(source),
+            Op::Agent(source) => self.take_agent(source),
             Op::Echo => {
                 self.put(Effect::Mode(MediaMode::Echo));
                 self.task = Task::Sounding;
@@ -82,6 +85,8 @@ impl Call {
                 length,
             } => self.tone(now, hz, level_dbm0, length),
             Op::Record(spec) => self.want_record(spec),
+            Op::Consent(op) => self.ask_consent(op),
+            Op::PauseRecording(silent) => self.pause_recording(PauseBy::Dialplan, silent),
             Op::Bridge(bridge) => self.bridge(now, bridge),
             Op::Room(room) => self.enter_room(room),
             Op::Reject { status, reason } => self.refused_by_plan(now, status, reason),
@@ -150,7 +155,7 @@ impl Call {
     }
 
     /// A recording holds the answered call; before the answer it is remembered.
-    fn want_record(&mut self, spec: RecordSpec) {
+    pub(super) fn want_record(&mut self, spec: RecordSpec) {
         self.record = Some(spec);
         if !self.is_early() {
             self.start_record();
@@ -162,10 +167,12 @@ impl Call {
             return;
         };
         self.recording = true;
+        self.consented_by(spec);
         self.put(Effect::Record(spec));
         self.fact(CallFact::RecordingStarted {
             channels: spec.channels,
         });
+        self.begin_paused();
     }
 
     pub(super) fn log_line(&mut self, text: String) {
@@ -180,6 +187,7 @@ impl Call {
                 self.run(now);
             }
             Task::Gathering(_) => self.prompt_finished(now, tag),
+            Task::Consenting(_) => self.question_put(now, tag, true),
             Task::Playing { .. }
             | Task::Ready
             | Task::Answering
@@ -198,6 +206,7 @@ impl Call {
 
     pub(super) fn play_failed(&mut self, now: Duration, tag: u64, reason: &str) {
         self.log_line(format!("a sound could not be played: {reason}"));
+        self.question_put(now, tag, false);
         self.play_finished(now, tag);
     }
 }

@@ -17,11 +17,13 @@ mod listen;
 mod log;
 mod op;
 mod park;
+mod pause_recording;
 mod pickup;
 mod play;
 mod record;
 mod reject;
 mod respond;
+mod resume_recording;
 mod ring;
 mod say;
 mod set;
@@ -40,8 +42,8 @@ use serde::de::DeserializeOwned;
 use serde_json::Value as Json;
 
 pub use op::{
-    AgentSource, BridgeOp, Callee, Consent, Entry, GatherOp, HangupCause, Op, Prompt, RecordSpec,
-    Refer, RoomOp,
+    AgentSource, BridgeOp, Callee, Consent, ConsentOp, Entry, GatherOp, HangupCause, Op, Prompt,
+    RecordSpec, Refer, RoomOp,
 };
 
 use super::{Refused, Template, Variables};
@@ -59,6 +61,10 @@ pub struct Outline<'a> {
     pub ends: bool,
     /// The agent it brings, to be prepared before the answer.
     pub agent: Option<AgentSource>,
+    /// True when it says if and how the call is recorded.
+    pub records: bool,
+    /// True when the caller is told or asked before that: until then nothing is kept.
+    pub asks: bool,
 }
 
 /// A thing a dialplan can do.
@@ -95,7 +101,7 @@ pub struct Row {
 }
 
 /// Every action.
-pub const ALL: [Row; 26] = [
+pub const ALL: [Row; 28] = [
     agent::ROW,
     answer::ROW,
     bridge::ROW,
@@ -108,11 +114,13 @@ pub const ALL: [Row; 26] = [
     listen::ROW,
     log::ROW,
     park::ROW,
+    pause_recording::ROW,
     pickup::ROW,
     play::ROW,
     record::ROW,
     reject::ROW,
     respond::ROW,
+    resume_recording::ROW,
     ring::ROW,
     say::ROW,
     set::ROW,

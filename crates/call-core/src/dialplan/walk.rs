@@ -8,7 +8,7 @@ use std::sync::Arc;
 
 use jiff::Timestamp;
 
-use super::action::{AgentSource, Consent, Op, RecordSpec};
+use super::action::{AgentSource, Op};
 use super::{Binding, Context, Dialplans, Facts, Place, Route, Step, Variables, Verdict};
 
 /// Most steps in a row that wait for nothing, before the plan counts as a loop.
@@ -144,6 +144,18 @@ impl Walk {
                 .iter()
                 .find_map(|step| step.action.outline().agent)
         })
+    }
+
+    /// Whether this list of actions still has something of its own to say of recording.
+    pub fn says_of_recording(&self) -> bool {
+        let op = |op: &Op| matches!(op, Op::Record(_) | Op::Consent(_));
+        self.ops.iter().any(op) || self.steps.iter().any(|s| s.action.outline().records)
+    }
+
+    /// Whether this list of actions comes to a question to the caller if he may be recorded.
+    pub fn asks_for_consent(&self) -> bool {
+        let op = |op: &Op| matches!(op, Op::Consent(_));
+        self.ops.iter().any(op) || self.steps.iter().any(|s| s.action.outline().asks)
     }
 
     /// Puts an op in front, to be handed out again.
@@ -314,12 +326,7 @@ impl Walk {
                 trace(Traced::Bound {
                     agent: binding.agent.clone(),
                 });
-                if binding.record {
-                    self.ops.push_back(Op::Record(RecordSpec {
-                        channels: 2,
-                        consent: Consent::Announce,
-                    }));
-                }
+                self.ops.extend(binding.recording.op());
                 self.ops
                     .push_back(Op::Agent(AgentSource::Named(binding.agent)));
                 self.place = None;

@@ -4,6 +4,7 @@ use std::collections::BTreeMap;
 use std::fmt;
 use std::time::Duration;
 
+use model::RecordingMode;
 use schemars::JsonSchema;
 use serde::Deserialize;
 
@@ -39,6 +40,10 @@ pub enum Op {
     Gather(GatherOp),
     /// Recording from now on.
     Record(RecordSpec),
+    /// Recording once the caller was told, or has agreed.
+    Consent(ConsentOp),
+    /// The recording is silent (true), or has sound again.
+    PauseRecording(bool),
     /// Sets a variable.
     Set {
         /// Its name.
@@ -155,6 +160,19 @@ pub enum Consent {
     Announce,
     /// Consent was obtained elsewhere or is not needed here.
     Given,
+    /// The caller is asked, and agrees by key 1 or by word. Until then nothing of the conversation is kept.
+    Ask,
+}
+
+/// A recording that the caller is told of, or asked for, first.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct ConsentOp {
+    /// Told or asked.
+    pub mode: RecordingMode,
+    /// 1 = mixed, 2 = caller left, agent right.
+    pub channels: u8,
+    /// What the caller hears.
+    pub text: String,
 }
 
 /// Somebody to call, variables filled in.
@@ -314,6 +332,7 @@ impl Op {
             | Op::Play { .. }
             | Op::Say { .. }
             | Op::Gather(_)
+            | Op::Consent(_)
             | Op::Bridge(_)
             | Op::Room(_)
             | Op::Echo
@@ -324,6 +343,7 @@ impl Op {
             | Op::Ring
             | Op::EarlyMedia
             | Op::Record(_)
+            | Op::PauseRecording(_)
             | Op::Set { .. }
             | Op::Unset { .. }
             | Op::Goto { .. }
@@ -339,6 +359,7 @@ impl Op {
             | Op::Play { .. }
             | Op::Say { .. }
             | Op::Gather(_)
+            | Op::Consent(_)
             | Op::Bridge(_)
             | Op::Room(_)
             | Op::Echo
@@ -348,6 +369,7 @@ impl Op {
             Op::Ring
             | Op::EarlyMedia
             | Op::Record(_)
+            | Op::PauseRecording(_)
             | Op::Set { .. }
             | Op::Unset { .. }
             | Op::Goto { .. }
@@ -391,6 +413,9 @@ impl fmt::Display for Op {
                 gather.min, gather.max, gather.into
             ),
             Op::Record(spec) => write!(f, "record, {} channel(s)", spec.channels),
+            Op::Consent(op) => write!(f, "record after {:?} ({})", op.text, op.mode.as_str()),
+            Op::PauseRecording(true) => write!(f, "pause the recording"),
+            Op::PauseRecording(false) => write!(f, "go on recording"),
             Op::Set { name, value } => write!(f, "set {name} = {value:?}"),
             Op::Unset { name } => write!(f, "unset {name}"),
             Op::Goto { section } => write!(f, "goto {section}"),
