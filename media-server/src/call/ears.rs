@@ -39,6 +39,23 @@ pub(super) fn open(state: &mut State, provider: &str, config: EarsConfig) {
     state.hearing = Some(hearing);
 }
 
+/// For a transcript: utterances close after a long silence, so that words keep their context.
+pub(super) fn listen_config() -> EarsConfig {
+    EarsConfig {
+        merge_ms: 700,
+        partial_ms: 0,
+        ..EarsConfig::default()
+    }
+}
+
+/// For a conversation: the agent's turn machine decides how long to wait.
+pub(super) fn agent_config() -> EarsConfig {
+    EarsConfig {
+        merge_ms: 1_200,
+        ..EarsConfig::default()
+    }
+}
+
 /// The turn was taken: later speech is a new utterance.
 pub(super) fn close_utterance(state: &State) {
     tell(state, Command::Close);
@@ -59,7 +76,7 @@ pub(super) fn hear_answer(state: &mut State, on: bool) {
     if state.services().models.is_some() && floor::is_heard_through_ears(state) {
         media::listen(state, media_core::frame::Rate::Hz16000);
         let provider = floor::stt_provider(state);
-        open(state, &provider, floor::agent_config());
+        open(state, &provider, agent_config());
     }
 }
 

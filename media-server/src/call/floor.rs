@@ -14,7 +14,6 @@ use call_core::{
     dialplan::{Binding, action::AgentSource},
     pipeline::EchoBrain,
 };
-use local_speech::EarsConfig;
 use media_core::{frame::Rate, leg::Command, playout::Tag};
 use model::{
     FactKind, RecordingMode,
@@ -242,7 +241,7 @@ pub(super) async fn start(
     );
     match agent {
         AgentSource::Named(name) => start_named(state, &name).await?,
-        AgentSource::Listen => ears::open(state, "local", listen_config()),
+        AgentSource::Listen => ears::open(state, "local", ears::listen_config()),
         AgentSource::StubLocal => duplex(state, Box::new(EchoBrain::new())),
         AgentSource::Stub => join_stub(state),
     }
@@ -265,29 +264,12 @@ async fn start_named(state: &mut State, name: &str) -> Result<(), ActorProcessin
         duplex(state, Box::new(EchoBrain::new()));
         return Ok(());
     }
-    ears::open(state, &published.config.stt.provider, agent_config());
+    ears::open(state, &published.config.stt.provider, ears::agent_config());
     for (utterance, text, last) in std::mem::take(&mut state.floor.held) {
         say(state, utterance, text, last);
     }
     feed(state, BrainInput::Answered);
     Ok(())
-}
-
-/// For a transcript: utterances close after a long silence, so that words keep their context.
-fn listen_config() -> EarsConfig {
-    EarsConfig {
-        merge_ms: 700,
-        partial_ms: 0,
-        ..EarsConfig::default()
-    }
-}
-
-/// For a conversation: the agent's turn machine decides how long to wait.
-pub(super) fn agent_config() -> EarsConfig {
-    EarsConfig {
-        merge_ms: 1_200,
-        ..EarsConfig::default()
-    }
 }
 
 fn duplex(state: &mut State, brain: Box<dyn call_core::brain::Brain>) {
