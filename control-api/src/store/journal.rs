@@ -11,9 +11,9 @@ use model::{CallId, Fact, FactKind};
 use super::{
     Db, StoreError, Tx,
     calls::{self, values},
-    withdrawn::{has_content, withdrawn},
     events::NewEvent,
     sql::{Query, Row, Value, sql},
+    withdrawn::{has_content, withdrawn},
 };
 use crate::{
     events,
@@ -106,7 +106,8 @@ impl Db {
         let mut locked = tx.lock_calls(&ordered, now).await?;
         let held = tx.held_facts(&locked.strangers).await?;
         let withdrawn = withdrawn(&locked.calls, facts);
-        ordered.retain(|told| !withdrawn.contains(&told.fact.conversation) || !has_content(told.fact));
+        ordered
+            .retain(|told| !withdrawn.contains(&told.fact.conversation) || !has_content(told.fact));
         if doubled {
             let new = tx.insert_facts(&ordered).await?;
             ordered = only(ordered, new);
