@@ -87,6 +87,7 @@ impl Profile {
             force_rport: true,
             maddr_from: self.maddr_from.clone(),
             reliable: self.reliable(),
+            min_session_s: self.settings.session_timer.min,
             ..EndpointConfig::default()
         }
     }

@@ -16,6 +16,9 @@ use serde_json::{Value, json};
 /// The only number that calls from outside may be put through to.
 const LISTED: &str = "+33100000009";
 
+/// Where a trunk is that comes in over the profile of our own phones.
+const NEIGHBOUR: &str = "127.0.0.4";
+
 /// A server between a carrier and its own phones.
 struct Stage {
     site: Site,
@@ -58,6 +61,11 @@ impl Stage {
                 first + 199,
                 trunk.at
             ),
+        );
+        site.internal(
+            "",
+            4_000,
+            &format!("[[trunk]]\nname = \"neighbour\"\nsources = [\"{NEIGHBOUR}/32\"]\n"),
         );
         let node = site.start().await;
         Self {
@@ -223,6 +231,51 @@ async fn a_refer_of_the_far_side_gets_603_and_dials_nobody() {
         stage.nothing_left(user).await;
     }
     stage.node.stop().await;
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn what_a_trunk_brings_is_from_outside_whatever_profile_it_comes_in_over() {
+    let stage = Stage::open().await;
+    let server = stage.site.sip;
+    for user in ["+33199000077", LISTED, "112"] {
+        let call = move || Caller::invite_from(NEIGHBOUR, server, user, "").outcome();
+        let said = tokio::task::spawn_blocking(call).await.unwrap();
+        assert_eq!(status(&said), 403, "{user}: {said}");
+        stage.nothing_left(user).await;
+    }
+    stage.node.stop().await;
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_leg_that_lasts_as_long_as_it_may_ends_for_both_and_the_record_says_so() {
+    let far = Far::new(Manner::Answers);
+    let bridge = format!("{{ bridge = \"sip:desk@{}\" }}, \"echo\"", far.at);
+    let plan = format!(
+        "context = \"internal\"\n{}",
+        route("far", "far", &bridge)
+    );
+    let site = Site::new("[outbound]\nmax_duration = \"2s\"\n", Some(&plan));
+    let node = site.start().await;
+    let said = outcome_until_bye(site.sip, "far").await;
+    assert_eq!(status(&said), 200, "{said}");
+    far.hears("BYE ", 1).await;
+    let ended = |call: &Value| call["state"] == "ended";
+    let record = site.office().calls(1, ended).await.remove(0);
+    assert_eq!(record["end_reason"], "max_duration", "{record:#}");
+    let lasted = record["duration_ms"].as_u64().unwrap_or_default();
+    assert!(lasted >= 1_500, "{record:#}");
+    node.stop().await;
+}
+
+/// Somebody calls and waits until he is hung up on.
+async fn outcome_until_bye(server: SocketAddr, user: &'static str) -> String {
+    let call = move || {
+        let mut caller = Caller::invite(server, user, "");
+        let said = caller.outcome();
+        caller.is_hung_up();
+        said
+    };
+    tokio::task::spawn_blocking(call).await.unwrap()
 }
 
 #[tokio::test(flavor = "multi_thread")]

@@ -131,7 +131,8 @@ fn input() -> impl Strategy<Value = Input> {
         Just(DialFailure::NoAnswer),
         Just(DialFailure::Failed),
         Just(DialFailure::Full),
-        Just(DialFailure::Forbidden)
+        Just(DialFailure::Forbidden),
+        Just(DialFailure::NotFound)
     ];
     prop_oneof![
         incoming(),

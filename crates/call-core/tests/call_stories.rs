@@ -739,6 +739,7 @@ fn a_bridge_that_fails_says_how() {
         (DialFailure::Failed, 502, EndReason::TransportFailed),
         (DialFailure::Full, 503, EndReason::Capacity),
         (DialFailure::Forbidden, 403, EndReason::Forbidden),
+        (DialFailure::NotFound, 404, EndReason::NotFound),
     ];
     for (failure, status, reason) in cases {
         let mut story = Story::doing(r#"{ bridge = "sip:c@h" }"#);

@@ -19,7 +19,7 @@ mod refer;
 mod reliable;
 mod resume;
 mod seed;
-mod session_timer;
+pub(crate) mod session_timer;
 mod targets;
 mod ties;
 

@@ -384,6 +384,7 @@ impl Endpoint {
         let refusal = self
             .inspect(&request, key)
             .map(Refusal::new)
+            .or_else(|| self.session_too_short(&request))
             .or_else(|| self.not_now(&request));
         match (refusal, request.method()) {
             (Some(refusal), Method::Invite) => self.refuse(now, flow, key, &request, &refusal),

@@ -42,11 +42,11 @@ fn rules(state: &State, by: By) -> Option<TenantId> {
     }
 }
 
-/// Whoever is not known to be one of our phones is anybody.
+/// Whoever is not known to be one of our phones is anybody; what a trunk brings is, whatever the profile it comes in over.
 fn origin(state: &State) -> Origin {
     let args = &state.args;
-    let ours =
-        args.identity.is_some() || INTERNAL.contains(&args.profile.settings.context.as_str());
+    let inside = INTERNAL.contains(&args.profile.settings.context.as_str());
+    let ours = args.identity.is_some() || (inside && args.arrived.trunk.is_none());
     match (args.facing.order(), ours) {
         (Some(_), _) => Origin::Office,
         (None, true) => Origin::Internal,

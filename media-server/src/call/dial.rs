@@ -332,10 +332,13 @@ fn limit(state: &mut State, target: usize) {
     })));
 }
 
-/// A leg has lasted as long as it may.
-pub(super) fn too_long(state: &State, attempt: u32, target: usize) {
+/// A leg has lasted as long as it may: it ends, and with it the call.
+pub(super) fn too_long(state: &mut State, attempt: u32, target: usize) {
     if attempt == state.dialling.attempt {
         hang_up(state, target);
+        state
+            .inbox
+            .push_back(Input::Handover(HandoverNews::TooLong));
     }
 }
 
@@ -380,6 +383,7 @@ fn failure_of(reason: EndReason) -> DialFailure {
         }
         EndReason::Capacity => DialFailure::Full,
         EndReason::Forbidden => DialFailure::Forbidden,
+        EndReason::NotFound => DialFailure::NotFound,
         _ => DialFailure::Failed,
     }
 }

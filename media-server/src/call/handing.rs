@@ -130,7 +130,7 @@ pub(super) async fn resume(state: &mut State, end: HandoverEnd) -> Result<(), Ac
     let (what, text) = match end {
         HandoverEnd::Failed(DialFailure::Busy) => ("was busy", plan.busy_text),
         HandoverEnd::Failed(DialFailure::NoAnswer) => ("did not answer", plan.no_answer_text),
-        HandoverEnd::Failed(DialFailure::Failed | DialFailure::Full) => {
+        HandoverEnd::Failed(DialFailure::Failed | DialFailure::Full | DialFailure::NotFound) => {
             ("could not be reached", plan.failed_text)
         }
         HandoverEnd::Failed(DialFailure::Forbidden) => ("may not be called", plan.failed_text),

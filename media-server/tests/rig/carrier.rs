@@ -194,7 +194,12 @@ pub struct Caller {
 impl Caller {
     /// Invites `user`; `more` are whole header lines.
     pub fn invite(server: SocketAddr, user: &str, more: &str) -> Self {
-        let socket = UdpSocket::bind("127.0.0.1:0").unwrap();
+        Self::invite_from("127.0.0.1", server, user, more)
+    }
+
+    /// The same from another address of this machine.
+    pub fn invite_from(ip: &str, server: SocketAddr, user: &str, more: &str) -> Self {
+        let socket = UdpSocket::bind((ip, 0)).unwrap();
         let at = socket.local_addr().unwrap();
         let caller = Self {
             from: format!("<sip:+33100000001@{at}>;tag=near"),

@@ -44,6 +44,8 @@ pub enum HandoverNews {
         /// The subscription is over.
         last: bool,
     },
+    /// The leg of whoever we called has lasted as long as the rules let it.
+    TooLong,
 }
 
 /// How a handover ended for its agent.
@@ -150,6 +152,8 @@ impl Call {
             // 202 says no more than that it will be tried; 100 and 180 that it is.
             HandoverNews::ReferAnswered { .. }
             | HandoverNews::ReferProgress { last: false, .. } => {}
+            HandoverNews::TooLong if matches!(self.task, Task::Joined(_)) => self.too_long(now),
+            HandoverNews::TooLong => {}
             // A subscription that ends without a word leaves it open whether anybody answered.
             HandoverNews::ReferProgress { last: true, .. } => self.refer_refused(now, 408),
         }
@@ -360,6 +364,7 @@ impl Call {
             DialFailure::Failed => (EndReason::TransportFailed, 502, 27, &run.op.on_failed),
             DialFailure::Full => (EndReason::Capacity, 503, 34, &run.op.on_failed),
             DialFailure::Forbidden => (EndReason::Forbidden, 403, 21, &run.op.on_failed),
+            DialFailure::NotFound => (EndReason::NotFound, 404, 1, &run.op.on_failed),
         };
         if let Some(hand) = &run.handover {
             self.fact(CallFact::TransferFailed {

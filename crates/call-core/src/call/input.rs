@@ -170,6 +170,8 @@ pub enum DialFailure {
     Full,
     /// The rules for outbound calls do not allow it.
     Forbidden,
+    /// There is nobody of that name or number.
+    NotFound,
 }
 
 impl DialFailure {

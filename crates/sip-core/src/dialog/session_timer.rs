@@ -182,16 +182,20 @@ impl Granted {
     }
 }
 
+/// The refusal of an interval below `min_s`, where the sender would understand it (RFC 4028 §9).
+pub(crate) fn too_short(headers: &Headers, min_s: u32) -> Option<Refusal> {
+    let said = Said::by(headers);
+    let short = said.able && said.expires_s.is_some_and(|expires_s| expires_s < min_s);
+    short.then(|| Refusal {
+        headers: vec![("Min-SE".into(), min_s.to_string())],
+        ..Refusal::new(422)
+    })
+}
+
 impl Dialog {
     /// RFC 4028 §9: 422 for an interval below ours, where the sender would understand it.
     pub(super) fn timer_refusal(&self, request: &Request) -> Option<Refusal> {
-        let said = Said::by(request.headers());
-        let min_s = self.config.session_timer.min_s;
-        let short = said.able && said.expires_s.is_some_and(|expires_s| expires_s < min_s);
-        short.then(|| Refusal {
-            headers: vec![("Min-SE".into(), min_s.to_string())],
-            ..Refusal::new(422)
-        })
+        too_short(request.headers(), self.config.session_timer.min_s)
     }
 
     /// What our 2xx to a request of the far side grants (RFC 4028 §9, table 2).

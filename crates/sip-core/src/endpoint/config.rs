@@ -28,6 +28,8 @@ pub struct EndpointConfig {
     pub timers: Timers,
     /// Retry-After when a table is full, in seconds.
     pub retry_after_s: u32,
+    /// An INVITE for a shorter session, in seconds, gets 422 without a dialog (RFC 4028 §9); 0 leaves that to the dialog.
+    pub min_session_s: u32,
     /// Hand out REGISTER as [`super::EndpointEffect::Register`]; else it gets 405.
     pub registrar: bool,
 }
@@ -44,6 +46,7 @@ impl Default for EndpointConfig {
             reliable: Reliable::default(),
             timers: Timers::default(),
             retry_after_s: 5,
+            min_session_s: 0,
             registrar: false,
         }
     }

@@ -2,7 +2,8 @@
 
 use super::{Endpoint, EndpointEffect};
 use crate::answer;
-use crate::dialog::Reliable;
+use crate::dialog::session_timer::too_short;
+use crate::dialog::{Refusal, Reliable};
 use crate::flow::Flow;
 use crate::message::{Method, Request, option_tags};
 use crate::transaction::TransactionKey;
@@ -46,6 +47,13 @@ impl Endpoint {
             Method::Refer => Some(603),
             method => Some(answer::method_refusal(method)),
         }
+    }
+
+    /// RFC 4028 §9: who asks again with a longer interval makes the call; what was too short made none.
+    pub(super) fn session_too_short(&self, request: &Request) -> Option<Refusal> {
+        let invite = *request.method() == Method::Invite;
+        let refusal = too_short(request.headers(), self.config.min_session_s);
+        refusal.filter(|_| invite)
     }
 
     /// RFC 5923 §5.1: `alias` in the top Via, from the host that sent-by names (else it would be somebody else's name).
