@@ -26,14 +26,18 @@ mod quality;
 mod room;
 mod speech;
 mod tags;
+pub mod transfer;
 
 use std::{collections::VecDeque, sync::Arc, time::Duration};
 
-pub use facing::{Facing, Order};
+pub use facing::{Facing, Order, Talks};
 pub use orders::LiveOrder;
 
-use call_core::call::{Call, CallConfig, Effect, Incoming, Input, KillCause, RoomNews};
-use model::{EndReason, FactKind, Snapshot};
+use call_core::{
+    call::{Call, CallConfig, Effect, Incoming, Input, KillCause, RoomNews},
+    dialplan::action::RoomOp,
+};
+use model::{CallId, EndReason, FactKind, Snapshot};
 use ractor::{Actor, ActorProcessingErr, ActorRef, SupervisionEvent};
 use sip_core::{dialog::DialogEvent, shaken::Verdict, value::Uri};
 use tokio::task::JoinHandle;
@@ -123,6 +127,12 @@ pub enum Msg {
     },
     /// Where a call that we place goes, or why nowhere.
     Located(placing::Located),
+    /// Somebody is to take the place of a phone in this call.
+    Yield(Box<transfer::Yield>),
+    /// What the other call of a phone says to that.
+    Yielded(Result<transfer::Yielded, u16>),
+    /// How a call goes that was placed for a transfer: its status.
+    Transferring(CallId, u16),
     /// The office wants something of this call.
     Order(Box<LiveOrder>),
     /// It is in the journal: do it.
@@ -197,6 +207,10 @@ pub struct State {
     handing: Handing,
     /// The room we are in.
     room: Option<Seat>,
+    /// The transfer under way.
+    transfer: transfer::Transfer,
+    /// Who is left of us has met a caller from outside.
+    met_outside: bool,
     begun: bool,
     over: bool,
     armed: Option<(Duration, JoinHandle<()>)>,
@@ -256,6 +270,9 @@ impl Actor for CallActor {
             Msg::Found(found) => dial::found(state, *found).await?,
             Msg::TooLong { attempt, target } => dial::too_long(state, attempt, target),
             Msg::Located(located) => placing::located(state, located).await?,
+            Msg::Yield(asked) => transfer::yields(state, *asked),
+            Msg::Yielded(said) => transfer::yielded(state, said),
+            Msg::Transferring(child, status) => transfer::child_news(state, child, status),
             Msg::Order(order) => orders::keep(state, order),
             Msg::OrderKept(order, kept) => orders::carry_out(state, *order, kept),
             Msg::Journaled(kept) => journaled(state, kept),
@@ -340,6 +357,8 @@ fn fresh(me: ActorRef<Msg>, mut args: Args) -> State {
         placing: Placing::answering(reply),
         handing: Handing::default(),
         room: None,
+        transfer: transfer::Transfer::default(),
+        met_outside: false,
         begun: false,
         over: false,
         armed: None,
@@ -363,7 +382,7 @@ fn entry(state: &State) -> Entry {
 }
 
 /// The dialog has a usable INVITE: the call begins.
-fn begin(state: &mut State) {
+fn begin(state: &mut State, takes: Option<RoomOp>) {
     let Some(invite) = state.args.facing.invite() else {
         return;
     };
@@ -378,6 +397,7 @@ fn begin(state: &mut State) {
         headers: headers.map(|h| (lossy(&h.name), lossy(&h.value))).collect(),
         about: state.parties().variables(),
         attesting: attest::wanted(state),
+        takes,
     };
     state.begun = true;
     state.inbox.push_back(Input::Incoming(Box::new(incoming)));

@@ -192,7 +192,10 @@ async fn place(me: &ActorRef<Msg>, state: &mut State, order: Box<call::Order>) {
     let (Some(line), true) = (line, services.accepting()) else {
         return refuse(&services, *order, "this switch takes no calls");
     };
-    match state.admission.order(&services, order.tenant) {
+    let leave = order
+        .tenant
+        .map_or(Ok(()), |tenant| state.admission.order(&services, tenant));
+    match leave {
         Ok(()) => {}
         // Paced and not failed, while whoever ordered it waits.
         Err(Wait::For(time)) if order.is_wanted() => {
@@ -234,6 +237,9 @@ fn refuse(services: &Services, mut order: call::Order, why: &str) {
     if let Some(reply) = order.reply.take() {
         let why = why.to_owned();
         let _ = reply.send(Outcome::Refused { why });
+    }
+    if let Some(meets) = order.meets() {
+        (meets.watch)(503);
     }
     let dossier = services.dossier_of(order.call);
     dossier.write(FactKind::Started(order.started(services)));

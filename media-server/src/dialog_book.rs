@@ -10,8 +10,11 @@ use std::{
 };
 
 use model::CallId;
-use ractor::ActorRef;
-use sip_core::dialog::{DialogId, DialogSeed};
+use ractor::{ActorId, ActorRef};
+use sip_core::{
+    dialog::{DialogId, DialogSeed, Role, Stage},
+    value::Replaces,
+};
 
 use crate::{dialog, gateway, trunk};
 
@@ -64,6 +67,21 @@ struct Entry {
     seed: Option<DialogSeed>,
 }
 
+/// A dialog that somebody is to take over.
+#[derive(Debug, Clone)]
+pub struct Meant {
+    /// Whose call it is of.
+    pub call: CallId,
+    /// The profile it runs over.
+    pub profile: Arc<str>,
+    /// Its actor.
+    pub dialog: ActorId,
+    /// How far it has come.
+    pub stage: Stage,
+    /// Our side of it.
+    pub role: Role,
+}
+
 impl DialogBook {
     /// A dialog is run by `actor` from now on; its last seed stays.
     pub fn enter(
@@ -107,6 +125,22 @@ impl DialogBook {
             .entries
             .get(id)
             .and_then(|entry| entry.seed.clone())
+    }
+
+    /// The dialog that a Replaces header means (RFC 3891 §3).
+    pub fn meant_by(&self, replaces: &Replaces) -> Option<Meant> {
+        let entries = self.lock();
+        let entry = entries.entries.get(&replaces.dialog_id())?;
+        let seed = entry.seed.as_ref()?;
+        // Of one that rings at the far side no tag is settled; ours alone is as good as a name.
+        let rings = seed.stage == Stage::Early && seed.role == Role::Uac;
+        (rings || seed.is_meant_by(replaces)).then(|| Meant {
+            call: entry.call,
+            profile: entry.profile.clone(),
+            dialog: entry.actor.get_id(),
+            stage: seed.stage,
+            role: seed.role,
+        })
     }
 
     /// The seeds of every dialog of a profile, to rebuild its endpoint from.

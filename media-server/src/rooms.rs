@@ -57,7 +57,7 @@ impl Rooms {
         let mut rooms = self.rooms.lock().unwrap_or_else(PoisonError::into_inner);
         let inside = rooms.get(&room).map_or(0, Vec::len);
         let fits = match request.entry {
-            Entry::Anybody => inside < usize::from(request.seats),
+            Entry::Anybody | Entry::Meets => inside < usize::from(request.seats),
             Entry::Parks => inside == 0,
             Entry::PicksUp => inside == 1,
         };
@@ -148,7 +148,7 @@ mod tests {
     fn others(told: &Receiver<RoomNews>) -> Vec<usize> {
         let of = |news| match news {
             RoomNews::Others(others) => others,
-            RoomNews::Refused => usize::MAX,
+            RoomNews::Refused | RoomNews::Deserted => usize::MAX,
         };
         told.try_iter().map(of).collect()
     }

@@ -132,8 +132,13 @@ impl Services {
 
     /// Opens the dossier of a new conversation.
     pub fn open_dossier(&self) -> Arc<Dossier> {
+        self.dossier_of(self.new_call())
+    }
+
+    /// The id of a conversation that begins now.
+    pub fn new_call(&self) -> CallId {
         let unix_ms = u64::try_from(clock::unix_ms()).unwrap_or(0);
-        self.dossier_of(CallId::new(unix_ms, entropy::u128()))
+        CallId::new(unix_ms, entropy::u128())
     }
 
     /// Opens the dossier of a conversation that has its id already.

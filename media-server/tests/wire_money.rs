@@ -250,10 +250,7 @@ async fn what_a_trunk_brings_is_from_outside_whatever_profile_it_comes_in_over()
 async fn a_leg_that_lasts_as_long_as_it_may_ends_for_both_and_the_record_says_so() {
     let far = Far::new(Manner::Answers);
     let bridge = format!("{{ bridge = \"sip:desk@{}\" }}, \"echo\"", far.at);
-    let plan = format!(
-        "context = \"internal\"\n{}",
-        route("far", "far", &bridge)
-    );
+    let plan = format!("context = \"internal\"\n{}", route("far", "far", &bridge));
     let site = Site::new("[outbound]\nmax_duration = \"2s\"\n", Some(&plan));
     let node = site.start().await;
     let said = outcome_until_bye(site.sip, "far").await;

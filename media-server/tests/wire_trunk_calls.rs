@@ -3,6 +3,8 @@
 
 #[path = "rig/carrier.rs"]
 mod carrier;
+#[path = "rig/phone.rs"]
+mod phone;
 #[path = "rig/node.rs"]
 mod rig;
 
@@ -15,6 +17,7 @@ use carrier::{Caller, Far, Manner, header, status};
 use egress::Request;
 use media_server::node::NodeHandle;
 use model::snapshot::TenantLimits;
+use phone::{DOMAIN, credentials};
 use rig::{Office, Site};
 use serde_json::{Value, json};
 
@@ -235,8 +238,6 @@ async fn a_challenge_of_the_trunk_is_answered_with_its_password_and_a_stranger_s
     desk.node.stop().await;
 }
 
-const DOMAIN: &str = "127.0.0.1";
-
 /// A server whose phones have passwords, and call each other by their extensions.
 async fn phones() -> (Site, NodeHandle) {
     let plan = "context = \"internal\"\n\n[[route]]\nname = \"desk\"\nwhen = { to = '(?<ext>10\\d\\d)' }\n\
@@ -265,36 +266,6 @@ async fn phones() -> (Site, NodeHandle) {
     let known = || node.services.registrar.directory().knows("1003@127.0.0.1");
     until("the switch knows the extensions", known).await;
     (site, node)
-}
-
-/// Answers the challenge of `answer`.
-fn credentials(answer: &str, user: &str, method: &str, uri: &str) -> String {
-    use sip_core::{
-        digest::{Answered, Asker, Login},
-        message::{Framing, Message, Method, parse},
-    };
-    let Ok(Message::Response(response)) = parse(&answer.to_owned().into(), Framing::Datagram)
-    else {
-        panic!("{answer}");
-    };
-    let mut asker = Asker::new(Login {
-        user: user.into(),
-        password: "secret-of-it".to_owned().into(),
-        realms: vec![DOMAIN.into()],
-    });
-    let headers = response.headers();
-    asker
-        .challenged(401, headers, &mut Answered::default())
-        .unwrap();
-    let method = match method {
-        "INVITE" => Method::Invite,
-        _ => Method::Register,
-    };
-    let lines = asker.headers(&method, uri.as_bytes(), &"cnonce".into());
-    lines
-        .iter()
-        .map(|(name, value)| format!("{name}: {value}\r\n"))
-        .collect()
 }
 
 /// A phone registers and then does this with calls.

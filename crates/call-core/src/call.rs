@@ -25,6 +25,7 @@ mod gathering;
 mod input;
 mod limits;
 mod line;
+mod moving;
 mod placing;
 mod plan;
 mod rooms;
@@ -34,7 +35,7 @@ use std::collections::VecDeque;
 use std::sync::Arc;
 use std::time::Duration;
 
-use jiff::{SignedDuration, Timestamp};
+use jiff::Timestamp;
 
 pub use attesting::{Attested, Attesting};
 pub use bridging::{Handover, HandoverEnd, HandoverNews};
@@ -42,7 +43,8 @@ pub use consenting::RecordingNews;
 pub use effect::{AgentStart, CallFact, Effect, Ending, MediaMode, Party};
 pub use input::{AgentEnd, DialFailure, Incoming, Input, KillCause, LineNews, Unusable};
 pub use limits::Limits;
-pub use placing::{Outgoing, Placing};
+pub use moving::{Leaving, Move, Side};
+pub use placing::{Outgoing, Placing, Talks};
 pub use rooms::RoomNews;
 pub use state::CallState;
 
@@ -248,6 +250,7 @@ impl Call {
             | Input::Handover(_)
             | Input::Room(_)
             | Input::Recording(_)
+            | Input::Moved(_)
             | Input::BridgeEnded => {}
         }
     }
@@ -281,6 +284,7 @@ impl Call {
             | Input::Handover(_)
             | Input::Room(_)
             | Input::Recording(_)
+            | Input::Moved(_)
             | Input::BridgeEnded => {}
         }
     }
@@ -320,10 +324,14 @@ impl Call {
             | Input::AgentEnded(_) => {}
             Input::BridgeEnded => self.bridge_ended(now),
             Input::Recording(news) => self.recording_news(now, news),
+            Input::Moved(moved) => self.moved(now, *moved),
         }
     }
 
     fn in_answered(&mut self, now: Duration, input: Input) {
+        if self.caller_has_left() && moving::is_of_his_line(&input) {
+            return;
+        }
         match input {
             Input::Acknowledged => self.acknowledged(now),
             Input::AckTimeout => self.ack_timeout(now),
@@ -348,6 +356,7 @@ impl Call {
             Input::Handover(news) => self.handover(now, news),
             Input::Room(news) => self.room_news(now, news),
             Input::Recording(news) => self.recording_news(now, news),
+            Input::Moved(moved) => self.moved(now, *moved),
             // RFC 3261 §9.2: a CANCEL after the final response has no effect.
             Input::Cancelled => {}
             Input::Incoming(_)
@@ -388,6 +397,7 @@ impl Call {
             | Input::Handover(_)
             | Input::Room(_)
             | Input::Recording(_)
+            | Input::Moved(_)
             | Input::BridgeEnded
             | Input::Kill(_) => {}
         }
@@ -486,7 +496,7 @@ impl Call {
             Task::AwaitingAck { .. } | Task::Sleeping { .. } => self.run(now),
             Task::Dialing(run) => self.dial_timed_out(now, run),
             Task::Referring(run) => self.refer_timed_out(now, run),
-            Task::InRoom(run) => self.alone_too_long(now, &run),
+            Task::InRoom(run) => self.alone_too_long(now, run),
             Task::Consenting(run) => self.consent_expired(now, run),
             // These have no deadline; named so that a new task must choose.
             task @ (Task::Ready
@@ -510,6 +520,9 @@ impl Call {
         let number = crate::dialplan::e164(&incoming.to);
         self.incoming = incoming;
         self.attest(now);
+        if let Some(op) = self.incoming.takes.take() {
+            return self.take_place(now, op);
+        }
         match number {
             Some(number) => {
                 self.phase = Phase::Routing {
@@ -531,6 +544,7 @@ impl Call {
             headers,
             about,
             attesting: _,
+            takes: _,
         } = &self.incoming;
         let mut variables =
             crate::dialplan::own_variables(to, from, profile, context, trunk.as_deref());
@@ -558,15 +572,6 @@ impl Call {
 
     fn fact(&mut self, fact: CallFact) {
         self.put(Effect::Journal(fact));
-    }
-
-    fn wall(&self, now: Duration) -> Timestamp {
-        let since = now.saturating_sub(self.started_at);
-        let since = SignedDuration::try_from(since).unwrap_or(SignedDuration::ZERO);
-        self.config
-            .wall_at_start
-            .checked_add(since)
-            .unwrap_or(self.config.wall_at_start)
     }
 
     fn tag(&mut self) -> u64 {

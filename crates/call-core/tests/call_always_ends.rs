@@ -5,7 +5,8 @@ use std::time::Duration;
 
 use call_core::call::{
     AgentEnd, Attested, Attesting, Call, CallConfig, CallFact, CallState, DialFailure, Effect,
-    Incoming, Input, KillCause, Limits, LineNews, RecordingNews, Unusable,
+    HandoverNews, Incoming, Input, KillCause, Limits, LineNews, Move, RecordingNews, RoomNews,
+    Side, Unusable,
 };
 use call_core::consent::RecordingPolicy;
 use call_core::dialplan::{Binding, Dialplans, Known};
@@ -121,19 +122,46 @@ fn attested(verstat: Verstat) -> Input {
     })))
 }
 
-fn input() -> impl Strategy<Value = Input> {
-    let digit = prop_oneof![Just('1'), Just('2'), Just('9'), Just('#')];
-    let via = prop_oneof![Just(Via::Rfc4733), Just(Via::Info)];
-    let tag = 0u64..8;
-    let attempt = 0u32..8;
-    let failure = prop_oneof![
+/// A side gives its place to somebody else.
+fn moved(side: Side) -> Input {
+    Input::Moved(Box::new(Move {
+        side,
+        room: "transfer/1".to_owned(),
+        to: "user/1003".to_owned(),
+        mode: "attended",
+        alone_for: Duration::from_secs(5),
+    }))
+}
+
+fn failure() -> impl Strategy<Value = DialFailure> {
+    prop_oneof![
         Just(DialFailure::Busy),
         Just(DialFailure::NoAnswer),
         Just(DialFailure::Failed),
         Just(DialFailure::Full),
         Just(DialFailure::Forbidden),
         Just(DialFailure::NotFound)
-    ];
+    ]
+}
+
+/// What transfers and rooms bring.
+fn hand_on() -> impl Strategy<Value = Input> {
+    prop_oneof![
+        Just(moved(Side::Caller)),
+        Just(moved(Side::Callee)),
+        Just(Input::Handover(HandoverNews::TooLong)),
+        Just(Input::Room(RoomNews::Others(0))),
+        Just(Input::Room(RoomNews::Others(1))),
+        Just(Input::Room(RoomNews::Deserted)),
+    ]
+}
+
+fn input() -> impl Strategy<Value = Input> {
+    let digit = prop_oneof![Just('1'), Just('2'), Just('9'), Just('#')];
+    let via = prop_oneof![Just(Via::Rfc4733), Just(Via::Info)];
+    let tag = 0u64..8;
+    let attempt = 0u32..8;
+    let failure = failure();
     prop_oneof![
         incoming(),
         prop_oneof![
@@ -178,6 +206,7 @@ fn input() -> impl Strategy<Value = Input> {
             Just(Input::MediaClosed),
             Just(Input::BridgeEnded)
         ],
+        hand_on(),
         prop_oneof![
             Just(Input::AgentReady),
             Just(Input::AgentReady),

@@ -1,45 +1,28 @@
 //! The proof of who calls, beside a call: ringing never waits for it, the answer only where a call
 //! without proof is refused, and nobody waits longer than the limit.
 
-use std::sync::Arc;
+#[path = "rig/story.rs"]
+mod story;
+
 use std::time::Duration;
 
-use call_core::call::{
-    Attested, Attesting, Call, CallConfig, CallFact, Effect, Incoming, Input, Limits, LineNews,
-};
-use call_core::dialplan::{Dialplans, Known};
-use call_core::document::SourceFile;
+use call_core::call::{Attested, Attesting, Call, CallFact, Effect, Incoming, Input, LineNews};
 use model::EndReason;
 use model::fact::{Attestation, AttestationLevel, Verstat};
+use story::drain;
 
 const NOW: Duration = Duration::from_secs(100);
 const LIMIT: Duration = Duration::from_millis(500);
 
 fn call(attesting: Attesting, actions: &str) -> (Call, Vec<Effect>) {
-    let file = SourceFile {
-        name: "plan.toml".to_owned(),
-        text: format!("context = \"public\"\n[[route]]\nname = \"it\"\ndo = [{actions}]\n"),
-    };
-    let (plans, faults) = Dialplans::parse(&[file], &Known::default());
-    let plans = plans.unwrap_or_else(|| panic!("{faults:?}"));
-    let config = CallConfig {
-        wall_at_start: "2026-01-05T12:00:00Z".parse().unwrap(),
-        limits: Limits::default(),
-    };
-    let mut call = Call::new(config, Arc::new(plans));
+    let mut call = story::call(story::plan("public", actions, ""));
     let incoming = Incoming {
-        context: "public".to_owned(),
-        to: "x".to_owned(),
         attesting,
-        ..Incoming::default()
+        ..story::caller("public")
     };
     call.handle(NOW, Input::Incoming(Box::new(incoming)));
     let first = drain(&mut call);
     (call, first)
-}
-
-fn drain(call: &mut Call) -> Vec<Effect> {
-    std::iter::from_fn(|| call.poll_effect()).collect()
 }
 
 fn after(call: &mut Call, input: Input) -> Vec<Effect> {
@@ -199,25 +182,13 @@ fn the_dialplan_knows_the_verdict_once_it_is_there() {
 
 #[test]
 fn a_verdict_from_before_the_number_was_looked_up_is_not_lost() {
-    let file = SourceFile {
-        name: "plan.toml".to_owned(),
-        text:
-            "context = \"public\"\n[[route]]\nname = \"it\"\nwhen = { number = \"+33100000001\" }\n\
-               do = [{ log = \"{verstat}\" }, \"answer\", \"echo\"]\n"
-                .to_owned(),
-    };
-    let (plans, faults) = Dialplans::parse(&[file], &Known::default());
-    let plans = plans.unwrap_or_else(|| panic!("{faults:?}"));
-    let config = CallConfig {
-        wall_at_start: "2026-01-05T12:00:00Z".parse().unwrap(),
-        limits: Limits::default(),
-    };
-    let mut call = Call::new(config, Arc::new(plans));
+    let actions = "{ log = \"{verstat}\" }, \"answer\", \"echo\"";
+    let number = "when = { number = \"+33100000001\" }";
+    let mut call = story::call(story::plan("public", actions, number));
     let incoming = Incoming {
-        context: "public".to_owned(),
         to: "+33100000001".to_owned(),
         attesting: Attesting::Refuse,
-        ..Incoming::default()
+        ..story::caller("public")
     };
     after(&mut call, Input::Incoming(Box::new(incoming)));
     after(&mut call, found(Verstat::Passed, None));

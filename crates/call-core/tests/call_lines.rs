@@ -1,14 +1,13 @@
 //! What the caller's line does to a call: hold, causes, a session that ran out.
 
-use std::sync::Arc;
+#[path = "rig/story.rs"]
+mod story;
+
 use std::time::Duration;
 
-use call_core::call::{
-    Call, CallConfig, CallFact, CallState, Effect, Ending, Incoming, Input, Limits, LineNews, Party,
-};
-use call_core::dialplan::{Dialplans, Known};
-use call_core::document::SourceFile;
+use call_core::call::{Call, CallFact, CallState, Effect, Ending, Input, LineNews, Party};
 use model::EndReason;
+use story::drain;
 
 const NOW: Duration = Duration::from_secs(100);
 
@@ -23,30 +22,10 @@ fn answered() -> Call {
 }
 
 fn ringing() -> Call {
-    let file = SourceFile {
-        name: "plan.toml".to_owned(),
-        text: "context = \"internal\"\n[[route]]\nname = \"it\"\ndo = [\"answer\", \"echo\"]\n"
-            .to_owned(),
-    };
-    let (plans, faults) = Dialplans::parse(&[file], &Known::default());
-    let plans = plans.unwrap_or_else(|| panic!("{faults:?}"));
-    let config = CallConfig {
-        wall_at_start: "2026-01-05T12:00:00Z".parse().unwrap(),
-        limits: Limits::default(),
-    };
-    let mut call = Call::new(config, Arc::new(plans));
-    let incoming = Incoming {
-        context: "internal".to_owned(),
-        to: "x".to_owned(),
-        ..Incoming::default()
-    };
-    call.handle(NOW, Input::Incoming(Box::new(incoming)));
+    let mut call = story::call(story::plan("internal", "\"answer\", \"echo\"", ""));
+    call.handle(NOW, Input::Incoming(Box::new(story::caller("internal"))));
     drain(&mut call);
     call
-}
-
-fn drain(call: &mut Call) -> Vec<Effect> {
-    std::iter::from_fn(|| call.poll_effect()).collect()
 }
 
 fn line(call: &mut Call, news: LineNews) -> Vec<Effect> {

@@ -1,67 +1,34 @@
 //! Handing a caller over, told as stories: by REFER, through us, and back to the agent.
 
-use std::sync::Arc;
+#[path = "rig/story.rs"]
+mod story;
+
 use std::time::Duration;
 
 use call_core::call::{
-    Call, CallConfig, CallFact, DialFailure, Effect, Ending, Handover, HandoverEnd, HandoverNews,
-    Incoming, Input, Limits, MediaMode,
+    CallFact, DialFailure, Effect, Handover, HandoverEnd, HandoverNews, Input, MediaMode,
 };
 use call_core::dialing::{By, Digits};
 use call_core::dialplan::action::{BridgeOp, Callee, Refer};
-use call_core::dialplan::{Dialplans, Known};
-use call_core::document::SourceFile;
 use model::EndReason;
+use story::Story;
 
-struct Story {
-    call: Call,
-    now: Duration,
+const SECTIONS: &str =
+    "[section.busy]\ndo = [{ log = \"busy\" }]\n[section.other]\ndo = [{ bridge = \"sip:c@h\" }]";
+
+/// What the stories of this file need besides.
+trait Handing: Sized {
+    fn with_agent() -> Self;
+    fn news(&mut self, news: HandoverNews) -> Vec<Effect>;
+    fn want(&mut self, refer: Refer, resume: bool) -> Vec<Effect>;
 }
 
-impl Story {
-    /// A call that was answered and does these actions.
-    fn doing(actions: &str) -> (Story, Vec<Effect>) {
-        let file = SourceFile {
-            name: "plan.toml".to_owned(),
-            text: format!(
-                "context = \"internal\"\n[[route]]\nname = \"it\"\ndo = [{actions}]\n\
-                 [section.busy]\ndo = [{{ log = \"busy\" }}]\n\
-                 [section.other]\ndo = [{{ bridge = \"sip:c@h\" }}]\n"
-            ),
-        };
-        let (plans, faults) = Dialplans::parse(&[file], &Known::default());
-        let plans = plans.unwrap_or_else(|| panic!("{faults:?}"));
-        let config = CallConfig {
-            wall_at_start: "2026-01-05T12:00:00Z".parse().unwrap(),
-            limits: Limits::default(),
-        };
-        let mut story = Story {
-            call: Call::new(config, Arc::new(plans)),
-            now: Duration::from_secs(100),
-        };
-        let incoming = Incoming {
-            context: "internal".to_owned(),
-            to: "x".to_owned(),
-            from: "2000".to_owned(),
-            ..Incoming::default()
-        };
-        story.input(Input::Incoming(Box::new(incoming)));
-        story.input(Input::Journaled);
-        story.input(Input::AgentReady);
-        let effects = story.input(Input::Acknowledged);
-        (story, effects)
-    }
-
+impl Handing for Story {
     fn with_agent() -> Story {
-        let (story, effects) = Story::doing(r#""answer", { agent = "demo/ada" }"#);
+        let (story, effects) = Story::answered(r#""answer", { agent = "demo/ada" }"#, SECTIONS);
         let started = |e: &Effect| matches!(e, Effect::StartAgent { .. });
         assert!(effects.iter().any(started), "{effects:#?}");
         story
-    }
-
-    fn input(&mut self, input: Input) -> Vec<Effect> {
-        self.call.handle(self.now, input);
-        std::iter::from_fn(|| self.call.poll_effect()).collect()
     }
 
     fn news(&mut self, news: HandoverNews) -> Vec<Effect> {
@@ -86,19 +53,6 @@ impl Story {
             resume,
             record: true,
         })))
-    }
-
-    fn after(&mut self, seconds: u64) -> Vec<Effect> {
-        self.now += Duration::from_secs(seconds);
-        self.call.handle_timeout(self.now);
-        std::iter::from_fn(|| self.call.poll_effect()).collect()
-    }
-
-    fn closed(&mut self) -> Ending {
-        match self.input(Input::MediaClosed).pop() {
-            Some(Effect::Ended(ending)) => *ending,
-            other => panic!("no record but {other:?}"),
-        }
     }
 }
 
@@ -236,7 +190,7 @@ fn a_refer_that_nobody_answers_gives_the_caller_back() {
 #[test]
 fn the_plan_hands_over_too_and_goes_to_its_section_when_all_are_busy() {
     let plan = r#""answer", { transfer = { to = ["sip:a@h"], on = { busy = "busy" } } }"#;
-    let (mut story, effects) = Story::doing(plan);
+    let (mut story, effects) = Story::answered(plan, SECTIONS);
     let (to, by) = (Callee::written("sip:a@h"), By::Dialplan);
     assert!(effects.contains(&Effect::Refer { to, by }), "{effects:#?}");
     let effects = story.news(HandoverNews::ReferAnswered { status: 405 });
@@ -251,25 +205,8 @@ fn the_plan_hands_over_too_and_goes_to_its_section_when_all_are_busy() {
 #[test]
 fn before_the_answer_there_is_nothing_to_refer() {
     let plan = r#"{ transfer = "sip:a@h" }"#;
-    let file = SourceFile {
-        name: "plan.toml".to_owned(),
-        text: format!("context = \"internal\"\n[[route]]\nname = \"it\"\ndo = [{plan}]\n"),
-    };
-    let (plans, _) = Dialplans::parse(&[file], &Known::default());
-    let config = CallConfig {
-        wall_at_start: jiff::Timestamp::UNIX_EPOCH,
-        limits: Limits::default(),
-    };
-    let mut story = Story {
-        call: Call::new(config, Arc::new(plans.unwrap())),
-        now: Duration::ZERO,
-    };
-    let incoming = Incoming {
-        context: "internal".to_owned(),
-        to: "x".to_owned(),
-        ..Incoming::default()
-    };
-    let effects = story.input(Input::Incoming(Box::new(incoming)));
+    let mut story = Story::of(story::plan("internal", plan, ""));
+    let effects = story.input(Input::Incoming(Box::new(story::caller("internal"))));
     assert_eq!(dialled(&effects).1, ["sip:a@h"]);
 }
 
@@ -290,7 +227,7 @@ fn wanted(effects: &[Effect]) -> (u32, By, Digits) {
 fn it_is_told_who_wants_a_call_and_who_chose_the_digits() {
     let plan =
         r#""answer", { bridge = { to = ["sip:{to}@h", "sip:b@h"], on = { failed = "other" } } }"#;
-    let (mut story, effects) = Story::doing(plan);
+    let (mut story, effects) = Story::answered(plan, SECTIONS);
     let failure = DialFailure::Failed;
     let (attempt, by, digits) = wanted(&effects);
     assert_eq!((by, digits), (By::Dialplan, Digits::Supplied));

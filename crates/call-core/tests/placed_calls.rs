@@ -1,42 +1,36 @@
 //! Calls that we place, told as stories: what goes in, what comes out, in order.
 
-use std::sync::Arc;
+#[path = "rig/story.rs"]
+mod story;
+
 use std::time::Duration;
 
 use call_core::call::{
-    AgentEnd, Call, CallConfig, CallFact, CallState, Effect, Ending, Input, KillCause, Limits,
-    Outgoing, Party, Placing,
+    AgentEnd, CallFact, CallState, Effect, Input, KillCause, Outgoing, Party, Placing, Talks,
 };
 use call_core::consent::RecordingPolicy;
 use call_core::dialplan::action::AgentSource;
-use call_core::dialplan::{Dialplans, Known};
 use model::{EndReason, RecordingMode};
-
-struct Story {
-    call: Call,
-    now: Duration,
-}
+use story::Story;
 
 fn agent() -> AgentSource {
     AgentSource::Named("demo/ada".to_owned())
 }
 
-impl Story {
+/// What the stories of this file need besides.
+trait Placed: Sized {
+    fn begun() -> Self;
+    fn placed() -> Self;
+    fn news(&mut self, news: Placing) -> Vec<Effect>;
+}
+
+impl Placed for Story {
     fn begun() -> Story {
-        let (plans, faults) = Dialplans::parse(&[], &Known::default());
-        let plans = plans.unwrap_or_else(|| panic!("{faults:?}"));
-        let config = CallConfig {
-            wall_at_start: "2026-01-05T12:00:00Z".parse().unwrap(),
-            limits: Limits::default(),
-        };
-        let mut story = Story {
-            call: Call::new(config, Arc::new(plans)),
-            now: Duration::from_secs(100),
-        };
+        let mut story = Story::of(story::no_plan());
         let first = story.news(Placing::Begin(Box::new(Outgoing {
             to: "+15550111".to_owned(),
             from: "+15550100".to_owned(),
-            agent: agent(),
+            talks: Talks::Agent(agent()),
             recording: RecordingPolicy {
                 mode: RecordingMode::On,
                 text: String::new(),
@@ -66,24 +60,6 @@ impl Story {
 
     fn news(&mut self, news: Placing) -> Vec<Effect> {
         self.input(Input::Placing(news))
-    }
-
-    fn input(&mut self, input: Input) -> Vec<Effect> {
-        self.call.handle(self.now, input);
-        std::iter::from_fn(|| self.call.poll_effect()).collect()
-    }
-
-    fn after(&mut self, seconds: u64) -> Vec<Effect> {
-        self.now += Duration::from_secs(seconds);
-        self.call.handle_timeout(self.now);
-        std::iter::from_fn(|| self.call.poll_effect()).collect()
-    }
-
-    fn closed(&mut self) -> Ending {
-        match self.input(Input::MediaClosed).pop() {
-            Some(Effect::Ended(ending)) => *ending,
-            other => panic!("no record but {other:?}"),
-        }
     }
 }
 

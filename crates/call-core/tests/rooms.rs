@@ -1,48 +1,30 @@
 //! Conferences, parked callers and who picks them up, told as stories.
 
-use std::sync::Arc;
+#[path = "rig/story.rs"]
+mod story;
+
 use std::time::Duration;
 
-use call_core::call::{
-    Call, CallConfig, CallFact, Effect, Incoming, Input, Limits, MediaMode, RoomNews,
-};
+use call_core::call::{CallFact, Effect, Input, Limits, MediaMode, RoomNews};
 use call_core::dialplan::action::Entry;
-use call_core::dialplan::{Dialplans, Known};
-use call_core::document::SourceFile;
 use model::EndReason;
+use story::Story;
 
-struct Story {
-    call: Call,
-    now: Duration,
+/// What the stories of this file need besides.
+trait InRooms: Sized {
+    fn doing(action: &str) -> (Self, Vec<Effect>);
+    fn others(&mut self, others: usize) -> Vec<Effect>;
+    fn at_deadline(&mut self) -> Vec<Effect>;
 }
 
-impl Story {
-    /// A call whose plan is this one action, and a section that logs.
+impl InRooms for Story {
+    /// A call to 701 whose plan is this one action, and a section that logs.
     fn doing(action: &str) -> (Story, Vec<Effect>) {
-        let file = SourceFile {
-            name: "plan.toml".to_owned(),
-            text: format!(
-                "context = \"internal\"\n[[route]]\nname = \"it\"\ndo = [{action}]\n\
-                 [section.elsewhere]\ndo = [{{ log = \"elsewhere\" }}]\n"
-            ),
-        };
-        let (plans, faults) = Dialplans::parse(&[file], &Known::default());
-        let plans = plans.unwrap_or_else(|| panic!("{faults:?}"));
-        let config = CallConfig {
-            wall_at_start: "2026-01-05T12:00:00Z".parse().unwrap(),
-            limits: Limits::default(),
-        };
-        let mut story = Story {
-            call: Call::new(config, Arc::new(plans)),
-            now: Duration::from_secs(100),
-        };
-        let incoming = Incoming {
-            context: "internal".to_owned(),
-            to: "701".to_owned(),
-            from: "2000".to_owned(),
-            ..Incoming::default()
-        };
-        story.input(Input::Incoming(Box::new(incoming)));
+        let sections = "[section.elsewhere]\ndo = [{ log = \"elsewhere\" }]";
+        let mut story = Story::of(story::plan("internal", action, sections));
+        let mut caller = story::caller("internal");
+        caller.to = "701".to_owned();
+        story.input(Input::Incoming(Box::new(caller)));
         let answer = story.input(Input::Journaled);
         assert!(
             answer.contains(&Effect::Answer),
@@ -52,11 +34,6 @@ impl Story {
         (story, effects)
     }
 
-    fn input(&mut self, input: Input) -> Vec<Effect> {
-        self.call.handle(self.now, input);
-        std::iter::from_fn(|| self.call.poll_effect()).collect()
-    }
-
     fn others(&mut self, others: usize) -> Vec<Effect> {
         self.input(Input::Room(RoomNews::Others(others)))
     }
@@ -64,7 +41,7 @@ impl Story {
     fn at_deadline(&mut self) -> Vec<Effect> {
         self.now = self.call.poll_timeout().expect("a deadline");
         self.call.handle_timeout(self.now);
-        std::iter::from_fn(|| self.call.poll_effect()).collect()
+        story::drain(&mut self.call)
     }
 }
 
@@ -76,7 +53,9 @@ fn music(effects: &[Effect]) -> bool {
 
 fn entered(effects: &[Effect]) -> (&str, u16, Entry) {
     let entry = effects.iter().find_map(|effect| match effect {
-        Effect::EnterRoom { room, seats, entry } => Some((room.as_str(), *seats, *entry)),
+        Effect::EnterRoom {
+            room, seats, entry, ..
+        } => Some((room.as_str(), *seats, *entry)),
         _ => None,
     });
     entry.unwrap_or_else(|| panic!("{effects:#?}"))

@@ -324,7 +324,7 @@ pub enum FactKind {
     Transferred {
         /// Who answered; the REFER's target for a blind transfer.
         target: String,
-        /// `refer` or `bridge`.
+        /// `refer` or `bridge`; where a phone did it: `blind`, `attended` or `replaced`.
         mode: String,
     },
     /// Nobody took the caller.

@@ -16,8 +16,8 @@ pub(crate) const REL100: &[u8] = b"100rel";
 /// The extensions we carry out, for Supported.
 pub(crate) fn supported(reliable: Reliable) -> &'static str {
     match reliable {
-        Reliable::Never => "timer",
-        Reliable::WhenAsked | Reliable::Always => "timer, 100rel",
+        Reliable::Never => "timer, replaces",
+        Reliable::WhenAsked | Reliable::Always => "timer, replaces, 100rel",
     }
 }
 
@@ -105,7 +105,8 @@ pub(crate) fn response_flow(flow: Flow, via: &Via, way: WayBack<'_>) -> Flow {
 pub(crate) fn unsupported(request: &Request, reliable: Reliable) -> Option<Vec<u8>> {
     let known = |tag: &&[u8]| {
         let rings = reliable != Reliable::Never && tag.eq_ignore_ascii_case(REL100);
-        rings || tag.eq_ignore_ascii_case(b"timer")
+        let plain = [b"timer".as_ref(), b"replaces"];
+        rings || plain.iter().any(|plain| tag.eq_ignore_ascii_case(plain))
     };
     let mut required = option_tags(request.headers(), "Require");
     required.retain(|tag| !known(tag));

@@ -40,7 +40,7 @@ fn options_says_what_we_can_do() {
         "INVITE, ACK, CANCEL, BYE, OPTIONS, INFO, UPDATE, PRACK, REFER, NOTIFY"
     );
     assert_eq!(header(&answer, "Accept"), "application/sdp");
-    assert_eq!(header(&answer, "Supported"), "timer, 100rel");
+    assert_eq!(header(&answer, "Supported"), "timer, replaces, 100rel");
     assert!(answer.to().tag().is_some());
 }
 

@@ -3,7 +3,7 @@
 use call_core::dialing::{By, Origin};
 use model::TenantId;
 
-use super::State;
+use super::{State, facing::Order};
 use crate::{
     services::Line,
     targets::{Asker, Shown},
@@ -18,6 +18,18 @@ pub(super) fn asker(state: &State, by: By, from: &str) -> Asker {
     let (args, parties) = (&state.args, state.parties());
     let identity = args.identity.as_ref();
     let own = from == parties.from;
+    // A call for somebody who waits in another one goes by that one's rules, also where it is handed on.
+    if let Some(meets) = args.facing.order().and_then(Order::meets) {
+        return Asker {
+            by,
+            origin: origin(state),
+            caller: Shown {
+                user: from.to_owned(),
+                ..Shown::default()
+            },
+            ..meets.asker.clone()
+        };
+    }
     Asker {
         by,
         origin: origin(state),
@@ -42,9 +54,20 @@ fn rules(state: &State, by: By) -> Option<TenantId> {
     }
 }
 
+/// Where the one comes from on whose behalf we call: our own far side, or whom it has met.
+pub(super) fn origin(state: &State) -> Origin {
+    match state.met_outside {
+        true => Origin::Public,
+        false => came_from(state),
+    }
+}
+
 /// Whoever is not known to be one of our phones is anybody; what a trunk brings is, whatever the profile it comes in over.
-fn origin(state: &State) -> Origin {
+pub(super) fn came_from(state: &State) -> Origin {
     let args = &state.args;
+    if let Some(meets) = args.facing.order().and_then(Order::meets) {
+        return meets.asker.origin;
+    }
     let inside = INTERNAL.contains(&args.profile.settings.context.as_str());
     let ours = args.identity.is_some() || (inside && args.arrived.trunk.is_none());
     match (args.facing.order(), ours) {

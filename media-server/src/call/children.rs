@@ -3,14 +3,14 @@
 use std::sync::Arc;
 
 use call_core::{
-    call::{HandoverNews, Input, LineNews, Unusable},
+    call::{HandoverNews, Input, LineNews, Side, Unusable},
     digits::{DigitEvent, Via},
 };
 use model::FactKind;
 use ractor::{Actor, ActorId, ActorProcessingErr, ActorRef};
 use sip_core::dialog::{DialogEvent, DialogId, DialogInput, EndCause, Ended, EndedBy};
 
-use super::{Msg, State, begin, dial, floor, media, placing, refused_by_dialog, speech};
+use super::{Msg, State, dial, floor, media, placing, refused_by_dialog, speech, transfer};
 use crate::dialog::{self, DialogActor, Origin};
 
 /// A dialog that broke so often is not rebuilt again.
@@ -84,6 +84,12 @@ pub(super) fn dialog_input(state: &State, input: DialogInput) {
     tell_dialog(state, dialog::Msg::Input(Box::new(input)));
 }
 
+/// Whether this is our own leg's dialog.
+pub(super) fn is_own(state: &State, dialog: ActorId) -> bool {
+    let own = state.children.dialog.as_ref();
+    own.is_some_and(|own| own.get_id() == dialog)
+}
+
 /// What our leg's dialog reports.
 pub(super) async fn dialog_event(
     state: &mut State,
@@ -93,7 +99,7 @@ pub(super) async fn dialog_event(
         return Ok(());
     }
     match event {
-        DialogEvent::Invited { .. } => begin(state),
+        DialogEvent::Invited { .. } => transfer::invited(state),
         DialogEvent::Media(agreed) => media::agreed(state, &agreed).await?,
         DialogEvent::Confirmed => state.inbox.push_back(Input::Acknowledged),
         DialogEvent::Info { content_type, body } => info(state, &content_type, &body),
@@ -111,9 +117,7 @@ pub(super) async fn dialog_event(
             let news = HandoverNews::ReferProgress { status, last };
             state.inbox.push_back(Input::Handover(news));
         }
-        DialogEvent::Referred(_) => {
-            dialog_input(state, DialogInput::AnswerRefer { status: 603 });
-        }
+        DialogEvent::Referred(asked) => transfer::asked(state, Side::Caller, &asked),
         DialogEvent::Answered
         | DialogEvent::Ringing { .. }
         | DialogEvent::EarlyMedia(_)
@@ -138,6 +142,7 @@ fn dialog_ended(state: &mut State, ended: &Ended) {
             state.inbox.push_back(Input::Line(LineNews::Expired));
         }
         (_, EndCause::NoMedia) => state.inbox.push_back(Input::Unusable(Unusable::BadOffer)),
+        (EndedBy::Remote, _) if transfer::gone_ahead(state, Side::Caller) => {}
         (EndedBy::Remote, _) => state.inbox.push_back(Input::RemoteBye),
         (EndedBy::Timeout | EndedBy::Transport, _) => state.inbox.push_back(Input::TransportLost),
         (EndedBy::Local, _) => {}

@@ -12,7 +12,7 @@ use std::{
 };
 
 use call_core::{
-    call::{DialFailure, HandoverNews, Input},
+    call::{DialFailure, HandoverNews, Input, Side},
     dialing::By,
     dialplan::action::Callee,
 };
@@ -20,7 +20,7 @@ use media_core::leg::{LegConfig, Mode};
 use model::{EndReason, FactKind};
 use ractor::{Actor, ActorId, ActorProcessingErr, ActorRef};
 use sip_core::{
-    dialog::{DialogEvent, DialogInput, Ended, ReferOrder},
+    dialog::{DialogEvent, DialogInput, Ended, ReferOrder, ReferRequest},
     offer_answer::{AgreedMedia, MediaAddress},
     value::Reason,
 };
@@ -29,7 +29,7 @@ use tokio::task::JoinHandle;
 pub use seek::Found;
 pub(super) use seek::found;
 
-use super::{Msg, State, asking, children, media, placing};
+use super::{Msg, State, asking, children, media, placing, transfer};
 use crate::{
     dialog::{self, DialogActor, Origin},
     leg::{self, Hands, Leg, Report},
@@ -70,6 +70,10 @@ struct Party {
     ways: VecDeque<Way>,
     /// Our place among the calls of the trunk.
     turn: Option<Turn>,
+    /// The address of record of a phone of ours.
+    phone: Option<String>,
+    /// He is reached over a trunk.
+    outside: bool,
     longest: Duration,
     /// Ends what lasts longer.
     alarm: Option<Alarm>,
@@ -87,6 +91,8 @@ impl Party {
             over: false,
             ways: VecDeque::new(),
             turn: None,
+            phone: None,
+            outside: false,
             longest: Duration::MAX,
             alarm: None,
         }
@@ -140,6 +146,8 @@ async fn called(
     let turn = place.turn.take();
     if let Some(party) = state.dialling.parties.get_mut(&target) {
         party.turn = turn;
+        party.phone = place.phone.take();
+        party.outside = place.trunk.is_some();
     }
     match lease(state, target, &place) {
         Some(media) => invite(state, target, place, media).await?,
@@ -223,6 +231,7 @@ pub(super) async fn event(
         DialogEvent::Media(agreed) => launch(state, target, &agreed).await?,
         DialogEvent::Answered => answered(state, target),
         DialogEvent::Ended(end) => ended(state, target, &end),
+        DialogEvent::Referred(asked) => referred(state, target, &asked),
         DialogEvent::Invited { .. }
         | DialogEvent::EarlyMedia(_)
         | DialogEvent::Confirmed
@@ -232,7 +241,6 @@ pub(super) async fn event(
         | DialogEvent::ReofferFailed { .. }
         | DialogEvent::ReferAnswered { .. }
         | DialogEvent::ReferProgress { .. }
-        | DialogEvent::Referred(_)
         | DialogEvent::AckTimeout
         | DialogEvent::Finished => {}
     }
@@ -360,7 +368,9 @@ fn ended(state: &mut State, target: usize, end: &Ended) {
             return failed(state, target, failure_of(reason));
         }
         drop_party(state, target);
-        state.inbox.push_back(Input::BridgeEnded);
+        if !transfer::gone_ahead(state, Side::Callee) {
+            state.inbox.push_back(Input::BridgeEnded);
+        }
         return;
     }
     // Whom we have hung up on has had his say.
@@ -397,6 +407,65 @@ fn attempted(state: &State, target: usize, outcome: &str, sip_code: Option<u16>)
         outcome: outcome.to_owned(),
         sip_code,
     });
+}
+
+/// Whom we called wants to hand the call on. Only who has the call may.
+fn referred(state: &mut State, target: usize, asked: &ReferRequest) {
+    if state.dialling.winner == Some(target) {
+        return transfer::asked(state, Side::Callee, asked);
+    }
+    if let Some(party) = state.dialling.parties.get(&target) {
+        tell(party, DialogInput::AnswerRefer { status: 603 });
+    }
+}
+
+fn tell(party: &Party, input: DialogInput) {
+    if let Some(dialog) = &party.dialog {
+        let _ = dialog.cast(dialog::Msg::Input(Box::new(input)));
+    }
+}
+
+fn winner(state: &State) -> Option<&Party> {
+    state.dialling.parties.get(&state.dialling.winner?)
+}
+
+/// An input for the dialog of whom we called.
+pub(super) fn tell_winner(state: &State, input: DialogInput) {
+    if let Some(party) = winner(state) {
+        tell(party, input);
+    }
+}
+
+/// The rings of his leg.
+pub(super) fn hands(state: &State) -> Option<&Hands> {
+    winner(state)?.hands.as_ref()
+}
+
+/// Whom we are talking with: as he was named, and whether he is outside.
+pub(super) fn other(state: &State) -> Option<(&str, bool)> {
+    winner(state).map(|party| (party.name.as_str(), party.outside))
+}
+
+/// The phone that has the call, or that rings, by its dialog's actor; without one, the phone that has it.
+pub(super) fn phone(state: &State, dialog: Option<ActorId>) -> Option<&str> {
+    let party = match dialog {
+        Some(dialog) => party_of(state, dialog)?,
+        None => winner(state)?,
+    };
+    party.phone.as_deref()
+}
+
+/// Whether this dialog is one of those we have called.
+pub(super) fn is_ours(state: &State, dialog: ActorId) -> bool {
+    party_of(state, dialog).is_some()
+}
+
+fn party_of(state: &State, dialog: ActorId) -> Option<&Party> {
+    let mine = |party: &&Party| {
+        let actor = party.dialog.as_ref();
+        !party.over && actor.is_some_and(|actor| actor.get_id() == dialog)
+    };
+    state.dialling.parties.values().find(mine)
 }
 
 /// Asks the far side of our own leg to call somebody itself. That too is a call that the rules

@@ -12,7 +12,7 @@ use sip_core::{
 
 use super::{
     State, attest, children, dial, ears, facts, floor, handing, hold, media, placing, prompts,
-    room, speech,
+    room, speech, transfer,
 };
 
 /// Carries out one effect. Effects that want sound wait until the leg is there.
@@ -70,7 +70,13 @@ pub(super) async fn carry_out(state: &mut State, effect: Effect) -> Result<(), A
         Effect::ResumeAgent { end } => handing::resume(state, end).await?,
         Effect::CancelDial { .. } => dial::cancel(state),
         Effect::Join { .. } => dial::join(state),
-        Effect::EnterRoom { room, seats, entry } => room::enter(state, &room, seats, entry),
+        Effect::EnterRoom {
+            room,
+            seats,
+            entry,
+            whose,
+        } => room::enter(state, &room, (seats, entry), whose),
+        Effect::CloseLeg => media::leave(state),
         Effect::LeaveRoom => room::leave(state),
         Effect::Unjoin => dial::unjoin(state),
         Effect::Log { text } => log(state, &text),
@@ -124,6 +130,7 @@ fn hang_up(state: &State, q850: u8) {
 
 fn end(state: &mut State, ending: &Ending) {
     speech::finish(state);
+    transfer::call_over(state);
     let (reason, q850) = (ending.reason, Some(ending.q850));
     state.dossier().end(reason, ending.sip_status, q850);
     let call = state.dossier().call();

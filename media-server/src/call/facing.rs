@@ -10,9 +10,10 @@ use model::{
 };
 use sip_core::{endpoint::NewInvite, flow::Flow, tokens::TokenSource};
 
-use super::{State, lossy};
+use super::{State, lossy, transfer::Watch};
 use crate::{
     services::Services,
+    targets::Asker,
     trunk_book::{Arrived, Parties},
 };
 
@@ -26,18 +27,18 @@ pub enum Facing {
 
 /// A call to place, as the office ordered it.
 pub struct Order {
-    /// The order.
-    pub command: CommandId,
+    /// The order of the office; none where a phone wants it.
+    pub command: Option<CommandId>,
     /// The conversation.
     pub call: CallId,
     /// Whose it is.
-    pub tenant: TenantId,
+    pub tenant: Option<TenantId>,
     /// Whom.
     pub to: String,
     /// Caller identity to show.
     pub from: String,
     /// Who talks.
-    pub agent: Arc<PublishedAgent>,
+    pub talks: Talks,
     /// How long it may ring.
     pub ring_for: std::time::Duration,
     /// Told whether the INVITE left.
@@ -47,12 +48,48 @@ pub struct Order {
     pub tokens: TokenSource,
 }
 
+/// Who talks with whom we call.
+pub enum Talks {
+    /// An agent.
+    Agent(Arc<PublishedAgent>),
+    /// Who is left of a call whose phone hands it on.
+    Meets(Box<Meets>),
+}
+
+/// A call for somebody who waits in another one.
+pub struct Meets {
+    /// Where they meet.
+    pub room: String,
+    /// On whose behalf: by its rules the call is judged, and what comes of it.
+    pub asker: Asker,
+    /// Referred-By of the phone (RFC 3892).
+    pub referred_by: Option<String>,
+    /// Told how it goes.
+    pub watch: Watch,
+}
+
 impl Order {
+    /// The agent, where one talks.
+    pub fn agent(&self) -> Option<&Arc<PublishedAgent>> {
+        match &self.talks {
+            Talks::Agent(agent) => Some(agent),
+            Talks::Meets(_) => None,
+        }
+    }
+
+    /// The other call, where it is for one.
+    pub fn meets(&self) -> Option<&Meets> {
+        match &self.talks {
+            Talks::Agent(_) => None,
+            Talks::Meets(meets) => Some(meets),
+        }
+    }
+
     /// The parties, as an INVITE would have brought them.
     pub fn arrived(&self) -> Arrived {
         Arrived {
             trunk: None,
-            tenant: Some(self.tenant),
+            tenant: self.tenant,
             parties: Parties {
                 to: self.to.clone(),
                 from: self.from.clone(),
@@ -69,7 +106,7 @@ impl Order {
     /// The first fact of a call that nobody placed.
     pub fn started(&self, services: &Services) -> Started {
         Started {
-            tenant: Some(self.tenant),
+            tenant: self.tenant,
             direction: Direction::Outbound,
             channel: Channel::Sip,
             from: self.from.clone(),
@@ -77,7 +114,7 @@ impl Order {
             profile: String::new(),
             trunk: None,
             sip_call_id: lossy(self.tokens.clone().call_id()),
-            agent: Some(self.agent.agent.clone()),
+            agent: self.agent().map(|agent| agent.agent.clone()),
             revision: services.snapshots.current().revision,
         }
     }

@@ -67,8 +67,9 @@ pub(super) fn journal(state: &mut State, fact: CallFact) {
 fn begin(state: &State) {
     let mut written = state.dossier().write_through(started(state));
     identified(state);
-    if let Some(order) = state.args.facing.order() {
-        written = state.dossier().write_through(placing::commanded(order));
+    let order = state.args.facing.order();
+    if let Some(commanded) = order.and_then(placing::commanded) {
+        written = state.dossier().write_through(commanded);
     }
     let me = state.me.clone();
     tokio::spawn(async move {

@@ -68,7 +68,7 @@ impl Floor {
     /// The floor of a call that was ordered for an agent, or of any other.
     pub(super) fn of(order: Option<&super::Order>) -> Self {
         Self {
-            bound: order.map(|order| order.agent.clone()),
+            bound: order.and_then(|order| order.agent().cloned()),
             ..Self::default()
         }
     }

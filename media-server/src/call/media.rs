@@ -3,7 +3,7 @@
 use std::time::Duration;
 
 use call_core::{
-    call::{Effect, Input, MediaMode, Unusable},
+    call::{Effect, Input, MediaMode, Side, Unusable},
     dialplan::action::RecordSpec,
     digits::{DigitEvent, Via},
 };
@@ -113,7 +113,10 @@ pub(super) fn must_wait(state: &State, effect: &Effect) -> bool {
             | Effect::HearAnswer(_)
             | Effect::Mode(_)
             | Effect::Join { .. }
-            | Effect::EnterRoom { .. }
+            | Effect::EnterRoom {
+                whose: Side::Caller,
+                ..
+            }
     );
     wants_sound && !state.media.is_up() && !state.media.closing
 }
@@ -515,6 +518,20 @@ pub(super) fn close(state: &mut State) {
     state.dossier().mark_over();
     facts::write_answered(state);
     speech::silence(state);
+    write_stats(state);
+    when_closed(state);
+}
+
+/// Our own leg is over while the call lives on: its numbers are written, its port is free.
+pub(super) fn leave(state: &mut State) {
+    facts::write_answered(state);
+    speech::silence(state);
+    write_stats(state);
+    drop_seat(state);
+}
+
+/// Stops the leg and writes what it counted.
+fn write_stats(state: &mut State) {
     if let Some(seat) = &mut state.media.seat {
         seat.stop();
         let stats = facts::media(&seat.stats());
@@ -522,7 +539,6 @@ pub(super) fn close(state: &mut State) {
         state.args.dossier.write(FactKind::Media(stats));
     }
     state.media.quality = None;
-    when_closed(state);
 }
 
 /// The end waits (at most `closing`) for the recording and for the caller's last words.

@@ -4,10 +4,10 @@
 use std::{collections::VecDeque, sync::Arc, time::Duration};
 
 use call_core::{
-    call::{CallState, Input, Outgoing, Placing as News},
+    call::{CallState, Input, Outgoing, Placing as News, Talks},
     consent::RecordingPolicy,
-    dialing::{By, Digits},
-    dialplan::action::AgentSource,
+    dialing::{By, Digits, MAX_DURATION},
+    dialplan::action::{AgentSource, RoomOp},
 };
 use model::{EndReason, FactKind, FailureClass, command::Outcome};
 use ractor::ActorProcessingErr;
@@ -20,7 +20,7 @@ use sip_core::{
 };
 use tokio::sync::oneshot;
 
-use super::{Msg, State, asking, children, facing::Order, media};
+use super::{Msg, State, asking, children, facing::Order, media, transfer};
 use crate::{
     dialog::{self, Origin},
     targets::{self, Asker, NoPlace, Place, Way},
@@ -43,6 +43,10 @@ pub(super) struct Placing {
     committed: bool,
     answered: bool,
     reply: Option<oneshot::Sender<Outcome>>,
+    /// The phone that is called, by its address of record.
+    phone: Option<String>,
+    /// It is called over a trunk.
+    outside: bool,
 }
 
 impl Placing {
@@ -62,6 +66,16 @@ impl Placing {
         }
     }
 
+    /// The phone that is called, by its address of record.
+    pub(super) fn phone(&self) -> Option<&str> {
+        self.phone.as_deref()
+    }
+
+    /// Whether it is called over a trunk.
+    pub(super) fn outside(&self) -> bool {
+        self.outside
+    }
+
     /// Where the INVITE went.
     pub(super) fn flow(&self) -> Option<Flow> {
         self.flow
@@ -73,17 +87,15 @@ pub(super) fn begin(state: &mut State) {
     let Some(order) = state.args.facing.order() else {
         return;
     };
-    let asker = asking::asker(state, By::Api, &order.from);
-    let leave = targets::admit(state.services(), &asker, &order.to, Digits::Written);
-    let agent = &order.agent;
-    let config = &agent.config;
-    let longest = Duration::from_secs(config.max_duration_s.into());
+    let asker = asker(state, order);
+    let leave = targets::admit(state.services(), &asker, &order.to, digits(order));
+    let (talks, recording, longest) = talks(order);
     let allowed = leave.as_ref().map_or(longest, |leave| leave.max_duration);
     let outgoing = Outgoing {
         to: order.to.clone(),
         from: order.from.clone(),
-        agent: AgentSource::Named(format!("{}/{}", agent.tenant_slug, agent.agent.slug)),
-        recording: RecordingPolicy::of(config, None),
+        talks,
+        recording,
         ring_for: order.ring_for,
         max_duration: Some(longest.min(allowed)),
     };
@@ -94,11 +106,44 @@ pub(super) fn begin(state: &mut State) {
     }
 }
 
+/// Who talks, when it is recorded, and the longest it may last.
+fn talks(order: &Order) -> (Talks, RecordingPolicy, Duration) {
+    match (order.agent(), order.meets()) {
+        (Some(agent), _) => {
+            let name = format!("{}/{}", agent.tenant_slug, agent.agent.slug);
+            let longest = Duration::from_secs(agent.config.max_duration_s.into());
+            let talks = Talks::Agent(AgentSource::Named(name));
+            (talks, RecordingPolicy::of(&agent.config, None), longest)
+        }
+        (None, meets) => {
+            let room = meets.map(|meets| meets.room.clone());
+            let op = RoomOp::meeting(room.unwrap_or_default(), transfer::ALONE);
+            (Talks::Room(op), RecordingPolicy::default(), MAX_DURATION)
+        }
+    }
+}
+
 /// What goes into the journal beside `started`, before anything is done.
-pub(super) fn commanded(order: &Order) -> FactKind {
-    FactKind::Commanded {
-        command: order.command,
+pub(super) fn commanded(order: &Order) -> Option<FactKind> {
+    Some(FactKind::Commanded {
+        command: order.command?,
         action: "dial".into(),
+    })
+}
+
+/// On whose behalf it is placed: the office's, or that of who waits for whom it reaches.
+fn asker(state: &State, order: &Order) -> Asker {
+    match order.meets() {
+        Some(meets) => meets.asker.clone(),
+        None => asking::asker(state, By::Api, &order.from),
+    }
+}
+
+/// How its digits came about.
+fn digits(order: &Order) -> Digits {
+    match order.meets() {
+        Some(_) => Digits::Supplied,
+        None => Digits::Written,
     }
 }
 
@@ -109,9 +154,9 @@ pub(super) fn place(state: &mut State, ring_for: Duration) {
         return;
     };
     let (me, services, to) = (state.me.clone(), state.services().clone(), order.to.clone());
-    let asker = asking::asker(state, By::Api, &order.from);
+    let (asker, digits) = (asker(state, order), digits(order));
     tokio::spawn(async move {
-        let leave = targets::leave(&services, &asker, &to, Digits::Written).await;
+        let leave = targets::leave(&services, &asker, &to, digits).await;
         let located = match leave {
             // One leg is one phone: of several the most wanted, then the next.
             Ok(leave) => targets::open_first(&services, &asker, leave.ways).await,
@@ -150,6 +195,7 @@ fn failed(state: &mut State, no: &NoPlace) {
     tracing::info!(call_id = %state.dossier().call(), why = no.why, "a call cannot be placed");
     let why = no.why.clone();
     state.placing.tell(Outcome::Refused { why });
+    transfer::tell(state, no.status);
     state.inbox.push_back(Input::Placing(News::Failed {
         status: Some(no.status),
         q850: None,
@@ -171,6 +217,14 @@ async fn invite(state: &mut State, mut place: Place) -> Result<(), ActorProcessi
     state.args.listener = place.line.listener.clone();
     state.placing.flow = Some(place.flow);
     state.placing.turn = place.turn.take();
+    state.placing.phone = place.phone.take();
+    state.placing.outside = place.trunk.is_some();
+    let meets = state.args.facing.order().and_then(Order::meets);
+    let referred_by = meets.and_then(|meets| meets.referred_by.clone());
+    // RFC 3892 §3; no carrier needs to know our phones.
+    if let (Some(who), Some(_)) = (referred_by, &state.placing.phone) {
+        place.headers.push(("Referred-By".into(), who));
+    }
     let Some(media) = media::address(state) else {
         return Ok(());
     };
@@ -221,6 +275,7 @@ pub(super) fn event(state: &mut State, event: &DialogEvent) -> bool {
     match event {
         DialogEvent::Ringing { .. } => {
             state.placing.committed = true;
+            transfer::tell(state, 180);
             state.inbox.push_back(Input::Placing(News::Ringing));
         }
         DialogEvent::EarlyMedia(_) => {
@@ -254,11 +309,12 @@ fn not_answered(state: &mut State, ended: &Ended) -> bool {
         is_out_of_order(&ended.cause),
         state.args.facing.order(),
     ) {
-        let asker = asking::asker(state, By::Api, &order.from);
+        let asker = asker(state, order);
         go_on(state, asker);
         return true;
     }
     let (status, q850, reason) = outcome(ended, state.placing.committed);
+    transfer::tell(state, status.unwrap_or(503));
     state.inbox.push_back(Input::Placing(News::Failed {
         status,
         q850,

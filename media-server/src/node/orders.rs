@@ -72,12 +72,12 @@ fn order(
     reply: oneshot::Sender<Outcome>,
 ) -> call::Order {
     call::Order {
-        command: *command,
+        command: Some(*command),
         call,
-        tenant,
+        tenant: Some(tenant),
         to: dial.to,
         from: dial.from,
-        agent: Arc::new(dial.agent),
+        talks: call::Talks::Agent(Arc::new(dial.agent)),
         ring_for: Duration::from_millis(dial.ring_for_ms),
         reply: Some(reply),
         tokens: services.fork_tokens(),

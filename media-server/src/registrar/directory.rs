@@ -75,6 +75,19 @@ impl Directory {
         self.accounts.insert(identity.aor(), account);
     }
 
+    /// Whose extension this is.
+    pub fn tenant_of(&self, aor: &str) -> Option<TenantId> {
+        let account = self.accounts.get(aor)?;
+        Some(account.identity.tenant)
+    }
+
+    /// Whether there is a domain of this name.
+    pub fn has_domain(&self, name: &str) -> bool {
+        let all = self.domains.values().flatten();
+        all.into_iter()
+            .any(|domain| domain.eq_ignore_ascii_case(name))
+    }
+
     /// Whether an address is an extension's.
     pub fn knows(&self, aor: &str) -> bool {
         self.accounts.contains_key(aor)

@@ -45,6 +45,8 @@ pub struct Place {
     pub login: Option<Login>,
     /// The trunk it goes over.
     pub trunk: Option<String>,
+    /// The address of record of the phone it goes to.
+    pub phone: Option<String>,
     /// Its place among the trunk's calls: kept while the call lives.
     pub turn: Option<Turn>,
 }
@@ -156,6 +158,7 @@ async fn at_phone(
     Ok(Place {
         route: phone.route,
         to: to.ok(),
+        phone: Some(aor.to_owned()),
         ..place(reached, phone.target, from)
     })
 }
@@ -238,6 +241,7 @@ fn place(reached: Reached, uri: Uri, from: NameAddr) -> Place {
         hops: reached.hops,
         login: None,
         trunk: None,
+        phone: None,
         turn: None,
     }
 }

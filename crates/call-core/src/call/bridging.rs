@@ -94,6 +94,10 @@ impl BridgeRun {
     fn outcome(&self) -> DialFailure {
         self.failure.unwrap_or(DialFailure::Failed)
     }
+
+    pub(super) fn into_hand(self) -> Option<Hand> {
+        self.handover
+    }
 }
 
 impl Call {
@@ -152,7 +156,11 @@ impl Call {
             // 202 says no more than that it will be tried; 100 and 180 that it is.
             HandoverNews::ReferAnswered { .. }
             | HandoverNews::ReferProgress { last: false, .. } => {}
-            HandoverNews::TooLong if matches!(self.task, Task::Joined(_)) => self.too_long(now),
+            HandoverNews::TooLong
+                if matches!(self.task, Task::Joined(_)) || self.caller_has_left() =>
+            {
+                self.too_long(now);
+            }
             HandoverNews::TooLong => {}
             // A subscription that ends without a word leaves it open whether anybody answered.
             HandoverNews::ReferProgress { last: true, .. } => self.refer_refused(now, 408),
@@ -319,23 +327,32 @@ impl Call {
 
     /// The other leg hung up: joined, or before our own 200 was out.
     pub(super) fn bridge_ended(&mut self, now: Duration) {
+        match std::mem::replace(&mut self.task, Task::Ready) {
+            Task::Joined(hand) => self.talk_over(now, hand),
+            Task::Joining(_) => self.talk_over(now, None),
+            Task::InRoom(run) if run.caller_left() => self.meeting_over(now, run),
+            task => self.task = task,
+        }
+    }
+
+    /// Whoever talked with the caller is gone: the agent has him back, or the plan goes on.
+    pub(super) fn talk_over(&mut self, now: Duration, hand: Option<Hand>) {
         let close = Close {
             reason: EndReason::BridgeEnded,
             by: Party::Bridge,
             status: 480,
             q850: 16,
         };
-        match std::mem::replace(&mut self.task, Task::Ready) {
-            Task::Joined(Some(hand)) if hand.resume => {
+        match hand {
+            Some(hand) if hand.resume => {
                 self.fact(CallFact::AgentResumed);
                 self.back_to_agent(HandoverEnd::Over);
             }
-            Task::Joined(Some(_)) => self.end_with(now, close),
-            Task::Joined(None) | Task::Joining(_) => {
+            Some(_) => self.end_with(now, close),
+            None => {
                 self.close = close;
                 self.run(now);
             }
-            task => self.task = task,
         }
     }
 

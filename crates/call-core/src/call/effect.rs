@@ -7,6 +7,7 @@ use model::fact::{Attestation, Ended};
 use model::{Consent, PauseBy};
 
 use super::bridging::HandoverEnd;
+use super::moving::Side;
 use crate::dialing::By;
 use crate::dialplan::action::{AgentSource, Callee, Entry, RecordSpec};
 
@@ -159,7 +160,11 @@ pub enum Effect {
         seats: u16,
         /// Whom it takes.
         entry: Entry,
+        /// Whose leg: ours, or that of whom we called.
+        whose: Side,
     },
+    /// The leg that the call began with is over, and the call is not: stop its sound, free what is its own.
+    CloseLeg,
     /// Leave it.
     LeaveRoom,
     /// Separate the legs and hang up the other one.
@@ -285,7 +290,7 @@ pub enum CallFact {
     Transferred {
         /// Who has the caller.
         target: String,
-        /// `refer` or `bridge`.
+        /// `refer` or `bridge`; where a phone did it: `blind`, `attended` or `replaced`.
         mode: &'static str,
     },
     /// `transfer_failed`; the agent goes on.

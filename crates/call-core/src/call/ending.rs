@@ -213,6 +213,12 @@ impl Call {
                     status: 480,
                     q850: 16,
                 },
+                KillCause::Abandoned => Close {
+                    reason: EndReason::Cancelled,
+                    by: Party::Caller,
+                    status: 487,
+                    q850: 16,
+                },
                 KillCause::Drain => Close::server(EndReason::NodeDrained, 503, 41),
                 KillCause::Internal => Close::server(EndReason::InternalError, 500, 41),
             },
@@ -233,6 +239,10 @@ impl Call {
     }
 
     fn finish(&mut self, now: Duration, close: Close, tell: Tell, phrase: Option<String>) {
+        let tell = match self.caller_has_left() {
+            true => Tell::Nobody,
+            false => tell,
+        };
         let answered = match &self.phase {
             Phase::New | Phase::Routing { .. } | Phase::Early { .. } | Phase::Calling { .. } => {
                 None
@@ -301,6 +311,9 @@ impl Call {
                     self.put(Effect::StopPlayout);
                 }
                 self.put(Effect::LeaveRoom);
+                if run.caller_left() {
+                    self.put(Effect::Unjoin);
+                }
             }
             Task::Playing { .. } => self.put(Effect::StopPlayout),
             Task::Gathering(run) if GatherRun::plays(&run) => self.put(Effect::StopPlayout),

@@ -3,10 +3,11 @@
 use super::attesting::{Attested, Attesting};
 use super::bridging::HandoverNews;
 use super::consenting::RecordingNews;
+use super::moving::Move;
 use super::placing::Placing;
 use super::rooms::RoomNews;
 use crate::dialplan::Binding;
-use crate::dialplan::action::HangupCause;
+use crate::dialplan::action::{HangupCause, RoomOp};
 use crate::digits::DigitEvent;
 
 /// A new call as the profile took it.
@@ -28,6 +29,8 @@ pub struct Incoming {
     pub about: Vec<(&'static str, String)>,
     /// Whether a proof of who calls is looked for.
     pub attesting: Attesting,
+    /// The room in which it takes somebody's place (RFC 3891); no route is looked for.
+    pub takes: Option<RoomOp>,
 }
 
 /// Everything the call machine reacts to.
@@ -111,6 +114,8 @@ pub enum Input {
     Room(RoomNews),
     /// News of the recording.
     Recording(RecordingNews),
+    /// A side gives its place to somebody else.
+    Moved(Box<Move>),
     /// News of a call that we place.
     Placing(Placing),
     /// Somebody or something outside ends the call.
@@ -197,6 +202,8 @@ pub enum KillCause {
     OperatorWith(HangupCause),
     /// The server is drained and the call outlived the limit.
     Drain,
+    /// Nobody wants it any more.
+    Abandoned,
     /// A fault of ours.
     Internal,
 }

@@ -7,7 +7,7 @@ use model::EndReason;
 use super::ending::Close;
 use super::{Call, CallFact, Effect, Incoming, Input, Party, Phase, Started, Task};
 use crate::consent::RecordingPolicy;
-use crate::dialplan::action::{AgentSource, Op};
+use crate::dialplan::action::{AgentSource, Op, RoomOp};
 use crate::dialplan::{Variables, Walk};
 
 /// Longer than its INVITE may ring: the dialog gives up first and says why.
@@ -24,13 +24,22 @@ pub struct Outgoing {
     /// Calling party: a user part.
     pub from: String,
     /// Who talks when it is answered.
-    pub agent: AgentSource,
+    pub talks: Talks,
     /// When it is recorded.
     pub recording: RecordingPolicy,
     /// How long it may ring.
     pub ring_for: Duration,
     /// Longest time from answer to end; none is the server's limit.
     pub max_duration: Option<Duration>,
+}
+
+/// Who talks with whom we call.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub enum Talks {
+    /// An agent.
+    Agent(AgentSource),
+    /// Whoever is in this room.
+    Room(RoomOp),
 }
 
 /// What happens to a call that we place.
@@ -122,6 +131,7 @@ impl Call {
             | Input::Handover(_)
             | Input::Room(_)
             | Input::Recording(_)
+            | Input::Moved(_)
             | Input::BridgeEnded => {}
         }
     }
@@ -138,9 +148,11 @@ impl Call {
         if std::mem::replace(placed, true) {
             return;
         }
-        let (ring_for, agent) = (outgoing.ring_for, outgoing.agent.clone());
+        let (ring_for, talks) = (outgoing.ring_for, outgoing.talks.clone());
         self.put(Effect::Place { ring_for });
-        self.prepare_agent(now, agent);
+        if let Talks::Agent(agent) = talks {
+            self.prepare_agent(now, agent);
+        }
     }
 
     fn placing(&mut self, now: Duration, placing: &Placing) {
@@ -187,8 +199,11 @@ impl Call {
         self.fact(CallFact::Answered {
             setup: now.saturating_sub(self.started_at),
         });
-        let first = outgoing.recording.op().into_iter();
-        let ops = first.chain([Op::Agent(outgoing.agent)]).collect();
+        let mut ops: Vec<Op> = outgoing.recording.op().into_iter().collect();
+        ops.push(match outgoing.talks {
+            Talks::Agent(agent) => Op::Agent(agent),
+            Talks::Room(op) => Op::Room(op),
+        });
         let plan = std::sync::Arc::clone(&self.plan);
         self.walk = Some(Walk::doing(plan, Variables::default(), ops));
         self.task = Task::Ready;

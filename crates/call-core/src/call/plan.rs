@@ -2,6 +2,7 @@
 
 use std::time::Duration;
 
+use jiff::{SignedDuration, Timestamp};
 use model::PauseBy;
 
 use super::{Call, CallFact, Effect, MediaMode, Phase, Provisional, Task};
@@ -33,6 +34,15 @@ impl Call {
         }
     }
 
+    fn wall(&self, now: Duration) -> Timestamp {
+        let since = now.saturating_sub(self.started_at);
+        let since = SignedDuration::try_from(since).unwrap_or(SignedDuration::ZERO);
+        self.config
+            .wall_at_start
+            .checked_add(since)
+            .unwrap_or(self.config.wall_at_start)
+    }
+
     fn traced(&mut self, traced: Traced) {
         let route = match traced {
             Traced::Took { route, .. } => route,
@@ -62,7 +72,7 @@ impl Call {
         matches!(self.phase, Phase::Early { .. })
     }
 
-    fn start(&mut self, now: Duration, op: Op) {
+    pub(super) fn start(&mut self, now: Duration, op: Op) {
         match op {
             Op::Answer => self.want_answer(now),
             Op::Ring => self.ring(),

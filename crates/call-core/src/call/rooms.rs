@@ -5,7 +5,9 @@ use std::time::Duration;
 
 use model::EndReason;
 
+use super::bridging::Hand;
 use super::ending::Close;
+use super::moving::Side;
 use super::{Call, CallFact, Effect, MediaMode, Party, Phase, Task};
 use crate::dialplan::action::{Entry, RoomOp};
 
@@ -16,6 +18,8 @@ pub enum RoomNews {
     Refused,
     /// So many others are in it now; the first such news says that we are.
     Others(usize),
+    /// Whoever was to come will not.
+    Deserted,
 }
 
 /// A room that the call is in, or asks to be let into.
@@ -28,9 +32,56 @@ pub(super) struct RoomRun {
     music: Option<u64>,
     /// When being alone is over.
     until: Option<Duration>,
+    /// An agent that waits for its caller.
+    hand: Option<Hand>,
+    /// It is whom we called that is in it, without the caller.
+    caller_left: bool,
 }
 
 impl RoomRun {
+    pub(super) fn new(op: RoomOp) -> Self {
+        Self {
+            op,
+            others: None,
+            music: None,
+            until: None,
+            hand: None,
+            caller_left: false,
+        }
+    }
+
+    pub(super) fn with(self, hand: Option<Hand>) -> Self {
+        Self { hand, ..self }
+    }
+
+    pub(super) fn without_caller(self) -> Self {
+        Self {
+            caller_left: true,
+            ..self
+        }
+    }
+
+    pub(super) fn caller_left(&self) -> bool {
+        self.caller_left
+    }
+
+    pub(super) fn room(&self) -> &str {
+        &self.op.room
+    }
+
+    pub(super) fn into_hand(self) -> Option<Hand> {
+        self.hand
+    }
+
+    /// Whether it is this side that meets somebody in it.
+    pub(super) fn is_met_by(&self, side: Side) -> bool {
+        let inside = match self.caller_left {
+            true => Side::Callee,
+            false => Side::Caller,
+        };
+        self.op.entry == Entry::Meets && side == inside
+    }
+
     pub(super) fn deadline(&self) -> Option<Duration> {
         self.until
     }
@@ -42,24 +93,31 @@ impl RoomRun {
 
 impl Call {
     pub(super) fn enter_room(&mut self, op: RoomOp) {
+        self.go_in(RoomRun::new(op), Side::Caller);
+    }
+
+    pub(super) fn go_in(&mut self, run: RoomRun, whose: Side) {
         self.put(Effect::EnterRoom {
-            room: op.room.clone(),
-            seats: op.seats,
-            entry: op.entry,
+            room: run.op.room.clone(),
+            seats: run.op.seats,
+            entry: run.op.entry,
+            whose,
         });
-        self.task = Task::InRoom(RoomRun {
-            op,
-            others: None,
-            music: None,
-            until: None,
-        });
+        self.task = Task::InRoom(run);
     }
 
     pub(super) fn room_news(&mut self, now: Duration, news: RoomNews) {
-        let Task::InRoom(run) = std::mem::replace(&mut self.task, Task::Ready) else {
-            return;
+        let run = match std::mem::replace(&mut self.task, Task::Ready) {
+            Task::InRoom(run) => run,
+            task => {
+                self.task = task;
+                return;
+            }
         };
+        let meets = run.op.entry == Entry::Meets;
         match (news, run.others) {
+            (RoomNews::Refused | RoomNews::Deserted, _) if meets => self.meeting_over(now, run),
+            (RoomNews::Deserted, _) => self.task = Task::InRoom(run),
             (RoomNews::Refused, _) => self.on_from_room(now, run.op.refused.as_deref()),
             (RoomNews::Others(0), None) => self.alone(now, run),
             (RoomNews::Others(0), Some(before)) if before > 0 => self.left_alone(now, run),
@@ -110,16 +168,20 @@ impl Call {
                 self.out_of_room(&run);
                 self.run(now);
             }
+            Entry::Meets => self.meeting_over(now, run),
         }
     }
 
-    pub(super) fn alone_too_long(&mut self, now: Duration, run: &RoomRun) {
-        self.out_of_room(run);
+    pub(super) fn alone_too_long(&mut self, now: Duration, run: RoomRun) {
+        if run.op.entry == Entry::Meets {
+            return self.meeting_over(now, run);
+        }
+        self.out_of_room(&run);
         self.on_from_room(now, run.op.timed_out.as_deref());
     }
 
     /// The leg is the plan's again.
-    fn out_of_room(&mut self, run: &RoomRun) {
+    pub(super) fn out_of_room(&mut self, run: &RoomRun) {
         if run.plays() {
             self.put(Effect::StopPlayout);
         }

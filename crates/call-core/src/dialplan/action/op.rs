@@ -241,6 +241,8 @@ pub enum Entry {
     Parks,
     /// The second, if the first is there.
     PicksUp,
+    /// Two who are to meet, in any order.
+    Meets,
 }
 
 /// Whether a caller is handed over by REFER (RFC 3515).
@@ -421,7 +423,7 @@ impl fmt::Display for Op {
             Op::Goto { section } => write!(f, "goto {section}"),
             Op::Bridge(bridge) => write!(f, "{bridge}"),
             Op::Room(room) => match room.entry {
-                Entry::Anybody | Entry::Parks => write!(f, "into {}", room.room),
+                Entry::Anybody | Entry::Parks | Entry::Meets => write!(f, "into {}", room.room),
                 Entry::PicksUp => write!(f, "pick up from {}", room.room),
             },
             Op::Reject {
