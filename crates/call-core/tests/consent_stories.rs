@@ -5,6 +5,7 @@ use std::time::Duration;
 
 use call_core::call::{
     Call, CallConfig, CallFact, Effect, Incoming, Input, Limits, Outgoing, Placing, RecordingNews,
+    Talks,
 };
 use call_core::consent::RecordingPolicy;
 use call_core::dialplan::action::AgentSource;
@@ -331,7 +332,7 @@ fn whom_we_call_is_asked_as_well() {
     let outgoing = Outgoing {
         to: "+15550100".to_owned(),
         from: "1000".to_owned(),
-        agent: AgentSource::Named("demo/ada".to_owned()),
+        talks: Talks::Agent(AgentSource::Named("demo/ada".to_owned())),
         recording: RecordingPolicy {
             mode: RecordingMode::Ask,
             text: "May we?".to_owned(),

@@ -239,7 +239,7 @@ fn whom_we_call_for_somebody_goes_to_where_he_is() {
         to: "user/1003".to_owned(),
         from: "1002".to_owned(),
         talks: Talks::Room(RoomOp::meeting(ROOM, Duration::from_secs(5))),
-        record: false,
+        recording: call_core::consent::RecordingPolicy::default(),
         ring_for: Duration::from_secs(30),
         max_duration: None,
     }))));
