@@ -2,7 +2,7 @@
 
 use std::process::ExitCode;
 
-/// A call takes and gives back some hundred kilobytes across threads: see `docs/decisions/0010-mimalloc.md`.
+/// A call takes and gives back some hundred kilobytes across threads: see `docs/decisions/0008-mimalloc.md`.
 #[global_allocator]
 static ALLOCATOR: mimalloc::MiMalloc = mimalloc::MiMalloc;
 

@@ -133,6 +133,7 @@ fn end(state: &mut State, ending: &Ending) {
     transfer::call_over(state);
     let (reason, q850) = (ending.reason, Some(ending.q850));
     state.dossier().end(reason, ending.sip_status, q850);
+    placing::over(state);
     let call = state.dossier().call();
     state.services().calls.remove(call);
     state.over = true;

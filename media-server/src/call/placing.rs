@@ -43,6 +43,8 @@ pub(super) struct Placing {
     committed: bool,
     answered: bool,
     reply: Option<oneshot::Sender<Outcome>>,
+    /// Why its INVITE never left.
+    refused: Option<String>,
     /// The phone that is called, by its address of record.
     phone: Option<String>,
     /// It is called over a trunk.
@@ -194,13 +196,21 @@ pub(super) async fn located(state: &mut State, located: Located) -> Result<(), A
 fn failed(state: &mut State, no: &NoPlace) {
     tracing::info!(call_id = %state.dossier().call(), why = no.why, "a call cannot be placed");
     let why = no.why.clone();
-    state.placing.tell(Outcome::Refused { why });
+    // Told when the call has ended: the office has its facts before the refusal then.
+    state.placing.refused = Some(why);
     transfer::tell(state, no.status);
     state.inbox.push_back(Input::Placing(News::Failed {
         status: Some(no.status),
         q850: None,
         reason: no.reason,
     }));
+}
+
+/// The call has ended, its facts are written: who ordered it hears what came of that.
+pub(super) fn over(state: &mut State) {
+    if let Some(why) = state.placing.refused.take() {
+        state.placing.tell(Outcome::Refused { why });
+    }
 }
 
 /// Invites there. Whoever ordered it knows first: an order that counts as refused is not begun.
