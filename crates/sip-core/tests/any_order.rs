@@ -125,6 +125,94 @@ fn assert_cseqs_go_up(pair: &Pair) {
     }
 }
 
+/// What surrounds a story.
+struct Setting {
+    wire: Wire,
+    tcp: bool,
+    delayed: bool,
+    ringing: Reliable,
+    /// Of each side, in seconds.
+    expires_s: [u32; 2],
+}
+
+/// Plays it; both sides hang up at its end, and the timers run out.
+fn play(steps: &[(usize, Step)], setting: Setting) {
+    let transport = match setting.tcp {
+        true => Transport::Tcp,
+        false => Transport::Udp,
+    };
+    let mut pair = Pair::over(setting.wire, transport);
+    pair.sides[1].callee = Callee::Waits;
+    for (side, expires_s) in pair.sides.iter_mut().zip(setting.expires_s) {
+        side.reliable = setting.ringing;
+        side.session_timer = SessionTimer {
+            expires_s,
+            min_s: 10,
+        };
+    }
+    let mut call = pair.outbound();
+    call.delayed_offer = setting.delayed;
+    call.ring_timeout = Some(Duration::from_secs(120));
+    pair.place(&call);
+    for (side, step) in steps {
+        carry_out(&mut pair, *side, step);
+    }
+    for _ in 0..2 {
+        for side in 0..2 {
+            carry_out(&mut pair, side, &Step::Hangup);
+            pair.run_ms(100_000);
+        }
+    }
+    for side in &pair.sides {
+        let names = side.names();
+        // What ended before it was a call – its interval was too short – is none: another INVITE comes with a longer one.
+        let calls = |name: &&String| name.starts_with("Invited") || side.name == "alice";
+        let call = names.iter().position(|name| calls(&name));
+        let of_call = &names[call.unwrap_or(names.len())..];
+        let ended = of_call
+            .iter()
+            .filter(|name| name.starts_with("Ended"))
+            .count();
+        assert_eq!(
+            ended,
+            usize::from(call.is_some()),
+            "{}\n{}",
+            side.name,
+            pair.ladder_text()
+        );
+    }
+    pair.assert_clean();
+    assert_cseqs_go_up(&pair);
+}
+
+/// Found by chance: the caller breaks while it rings reliably, and the next ringing was acknowledged with a number used before.
+#[test]
+fn a_caller_who_is_taken_up_while_it_rings_counts_on() {
+    let steps = [
+        (0, Step::Wait(190)),
+        (1, Step::Ring),
+        (1, Step::Ring),
+        (0, Step::Wait(84)),
+        (0, Step::Crash),
+        (1, Step::Ring),
+        (0, Step::Wait(56)),
+    ];
+    let wire = Wire {
+        seed: 17_376_629_744_273_028_206,
+        loss: 14,
+        delay_ms: 15,
+        jitter_ms: 64,
+    };
+    let setting = Setting {
+        wire,
+        tcp: false,
+        delayed: false,
+        ringing: Reliable::Always,
+        expires_s: [1, 0],
+    };
+    play(&steps, setting);
+}
+
 proptest! {
     #![proptest_config(ProptestConfig { failure_persistence: None, ..ProptestConfig::with_cases(300) })]
 
@@ -137,39 +225,9 @@ proptest! {
         tcp: bool,
         delayed: bool,
         ringing in prop_oneof![Just(Reliable::Never), Just(Reliable::WhenAsked), Just(Reliable::Always)],
-        expires_s in prop::collection::vec(0u32..60, 2),
+        expires_s in [0u32..60, 0u32..60],
     ) {
         let wire = Wire { seed, loss: if tcp { 0 } else { loss }, delay_ms: 15, jitter_ms: if tcp { 0 } else { jitter_ms } };
-        let transport = if tcp { Transport::Tcp } else { Transport::Udp };
-        let mut pair = Pair::over(wire, transport);
-        pair.sides[1].callee = Callee::Waits;
-        for (side, expires_s) in pair.sides.iter_mut().zip(expires_s) {
-            side.reliable = ringing;
-            side.session_timer = SessionTimer { expires_s, min_s: 10 };
-        }
-        let mut call = pair.outbound();
-        call.delayed_offer = delayed;
-        call.ring_timeout = Some(Duration::from_secs(120));
-        pair.place(&call);
-        for (side, step) in &steps {
-            carry_out(&mut pair, *side, step);
-        }
-        // The end of every story: both sides hang up, and the timers run out.
-        for _ in 0..2 {
-            for side in 0..2 {
-                carry_out(&mut pair, side, &Step::Hangup);
-                pair.run_ms(100_000);
-            }
-        }
-        for side in &pair.sides {
-            let names = side.names();
-            // An interval that is too short makes no call: another INVITE comes with a longer one.
-            let is_end = |name: &&String| name.starts_with("Ended") && !name.ends_with("Local Refused(422)");
-            let ended = names.iter().filter(is_end).count();
-            let begun = side.name == "alice" || names.iter().any(|name| name.starts_with("Invited"));
-            prop_assert_eq!(ended, usize::from(begun), "{}\n{}", side.name, pair.ladder_text());
-        }
-        pair.assert_clean();
-        assert_cseqs_go_up(&pair);
+        play(&steps, Setting { wire, tcp, delayed, ringing, expires_s });
     }
 }

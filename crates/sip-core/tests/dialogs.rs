@@ -239,7 +239,7 @@ fn what_a_far_side_may_send_gets_the_right_answer() {
         ("INVITE", &["CSeq: 18 INVITE"], &t38, 488),
         (
             "INVITE",
-            &["CSeq: 19 INVITE", "Require: replaces"],
+            &["CSeq: 19 INVITE", "Require: precondition"],
             OFFER,
             420,
         ),

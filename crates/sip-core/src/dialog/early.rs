@@ -71,7 +71,8 @@ impl Dialog {
             return None;
         }
         ties.confirm(response);
-        ties.local_cseq = near.cseq;
+        // After a crash the numbers of the forks that were are known as the highest of them.
+        ties.local_cseq = near.cseq.max(ties.local_cseq);
         ties.flow = near.flow;
         early.push(Early {
             tag,

@@ -80,6 +80,14 @@ pub(super) fn to_of(call: &OutboundCall) -> Bytes {
 }
 
 impl NearInvite {
+    /// The early dialogs of a call that rings.
+    pub(super) fn forks(&self) -> &[Early] {
+        match &self.kind {
+            Kind::Call { early, .. } => early,
+            Kind::Reoffer { .. } | Kind::Refresh | Kind::Superseded => &[],
+        }
+    }
+
     pub(super) fn new(
         dialog: &Dialog,
         (branch, cseq): (Bytes, u32),

@@ -30,7 +30,7 @@ impl Dialog {
             remote: self.ties.remote.clone(),
             target: self.ties.target.raw().clone(),
             routes: self.ties.routes.clone(),
-            local_cseq: self.ties.local_cseq,
+            local_cseq: self.highest_cseq(),
             remote_cseq: self.ties.remote_cseq,
             flow: self.ties.flow,
             session: self.session.seed(),
@@ -42,6 +42,14 @@ impl Dialog {
             merge_key: self.merge_key,
             open: self.open_transactions(),
         }
+    }
+
+    /// While it rings each fork counts by itself (RFC 3262 §4): who carries on goes on after the highest number.
+    fn highest_cseq(&self) -> u32 {
+        let forks = self.near_invites.iter().flat_map(NearInvite::forks);
+        forks.fold(self.ties.local_cseq, |highest, fork| {
+            highest.max(fork.ties.local_cseq)
+        })
     }
 
     fn open_invite_bytes(&self) -> Option<Bytes> {
