@@ -136,7 +136,7 @@ struct Setting {
 }
 
 /// Plays it; both sides hang up at its end, and the timers run out.
-fn play(steps: &[(usize, Step)], setting: Setting) {
+fn play(steps: &[(usize, Step)], setting: &Setting) {
     let transport = match setting.tcp {
         true => Transport::Tcp,
         false => Transport::Udp,
@@ -210,7 +210,7 @@ fn a_caller_who_is_taken_up_while_it_rings_counts_on() {
         ringing: Reliable::Always,
         expires_s: [1, 0],
     };
-    play(&steps, setting);
+    play(&steps, &setting);
 }
 
 proptest! {
@@ -228,6 +228,6 @@ proptest! {
         expires_s in [0u32..60, 0u32..60],
     ) {
         let wire = Wire { seed, loss: if tcp { 0 } else { loss }, delay_ms: 15, jitter_ms: if tcp { 0 } else { jitter_ms } };
-        play(&steps, Setting { wire, tcp, delayed, ringing, expires_s });
+        play(&steps, &Setting { wire, tcp, delayed, ringing, expires_s });
     }
 }
