@@ -344,21 +344,10 @@ async fn an_order_and_an_agent_reach_no_emergency_number_and_no_trunk_of_the_ope
         let order = office.post(&path, &plan).await;
         assert_eq!(order["state"], "queued", "{order:#}");
     }
-    let until = std::time::Instant::now() + Duration::from_secs(20);
-    loop {
-        let orders = office.part(&live, "commands").await;
-        let orders = orders["data"].as_array().unwrap();
-        if orders
-            .iter()
-            .filter(|order| order["state"] == "refused")
-            .count()
-            == rows.len()
-        {
-            break;
-        }
-        assert!(std::time::Instant::now() < until, "{orders:#?}");
-        tokio::time::sleep(Duration::from_millis(50)).await;
-    }
+    let orders = office.settled_orders(&live).await;
+    assert_eq!(orders.len(), rows.len(), "{orders:#?}");
+    let refused = |order: &Value| order["state"] == "refused";
+    assert!(orders.iter().all(refused), "{orders:#?}");
     tokio::task::spawn_blocking(move || caller.hangs_up(&said))
         .await
         .unwrap();

@@ -157,8 +157,8 @@ async fn t14_it_rings_and_is_answered_and_the_agent_talks_until_the_far_side_han
     }
     let wav = desk.office.recording(&call).await;
     assert_eq!((wav.channels, wav.rate_hz), (2, 8_000));
-    let orders = desk.office.part(&call, "commands").await;
-    assert_eq!(orders["data"][0]["state"], "done", "{orders:#}");
+    let orders = desk.office.settled_orders(&call).await;
+    assert_eq!(orders[0]["state"], "done", "{orders:#?}");
     quiet(&desk.node).await;
     desk.close().await;
 }
@@ -207,9 +207,9 @@ async fn t14_early_media_is_noted_and_a_hangup_over_rest_ends_the_call() {
         said.iter().any(|text| text.contains("we close at ten")),
         "{said:?}"
     );
-    let orders = desk.office.part(&call, "commands").await;
-    for order in orders["data"].as_array().unwrap() {
-        assert_eq!(order["state"], "done", "{orders:#}");
+    let orders = desk.office.settled_orders(&call).await;
+    for order in &orders {
+        assert_eq!(order["state"], "done", "{orders:#?}");
     }
     let commanded = desk.office.facts(&call, "commanded").await;
     assert_eq!(commanded.len(), 5, "{commanded:#?}");
@@ -318,9 +318,9 @@ async fn a_number_outside_is_refused_before_anything_leaves() {
         let id = call["id"].as_str().unwrap_or_else(|| panic!("{call:#}"));
         let call = desk.record(id).await;
         assert_eq!(call["end_reason"], "forbidden", "{to}: {call:#}");
-        let orders = desk.office.part(&call, "commands").await;
-        assert_eq!(orders["data"][0]["state"], "refused", "{orders:#}");
-        let said = orders["data"][0]["why"].as_str().unwrap();
+        let orders = desk.office.settled_orders(&call).await;
+        assert_eq!(orders[0]["state"], "refused", "{orders:#?}");
+        let said = orders[0]["why"].as_str().unwrap();
         assert!(said.starts_with(why), "{to}: {said}");
     }
     desk.close().await;

@@ -295,6 +295,21 @@ impl Office {
         self.get(&format!("/v1/calls/{id}/{part}")).await
     }
 
+    /// The orders to a call, once each of them is done or refused: a report may come after the call's last fact.
+    pub async fn settled_orders(&self, call: &Value) -> Vec<Value> {
+        let until = tokio::time::Instant::now() + Duration::from_secs(60);
+        loop {
+            let orders = self.part(call, "commands").await;
+            let orders = orders["data"].as_array().unwrap();
+            let settled = |order: &Value| order["state"] == "done" || order["state"] == "refused";
+            if !orders.is_empty() && orders.iter().all(settled) {
+                return orders.clone();
+            }
+            assert!(tokio::time::Instant::now() < until, "{orders:#?}");
+            tokio::time::sleep(Duration::from_millis(50)).await;
+        }
+    }
+
     /// The facts of one kind from a call's timeline, their `data` in order.
     pub async fn facts(&self, call: &Value, kind: &str) -> Vec<Value> {
         let timeline = self.part(call, "timeline?limit=500").await;
