@@ -101,7 +101,10 @@ pub(crate) fn settings(config: &Config) -> Result<settings::Settings, settings::
     let codecs = crate::profile::codec_names();
     settings::load(
         config.config.as_deref(),
-        &settings::Known { codecs: &codecs },
+        &settings::Known {
+            codecs: &codecs,
+            language_models: &providers::llm::kinds(),
+        },
     )
 }
 

@@ -1,8 +1,13 @@
 //! Language models: the contract, and the table of providers.
 
+pub mod anthropic;
+mod body;
+mod calls;
 mod drive;
 pub mod fake;
 pub mod openai;
+pub mod refusal;
+pub mod responses;
 pub mod sse;
 
 use std::{collections::BTreeMap, sync::Arc};
@@ -13,7 +18,7 @@ use tokio::{
     task::AbortHandle,
 };
 
-use crate::{LlmEntry, ProviderError, Shared};
+use crate::{Class, LlmEntry, ProviderError, Shared};
 
 /// Events that may wait for a slow reader.
 const WAITING: usize = 64;
@@ -30,7 +35,12 @@ pub struct LlmSpec {
 }
 
 /// Every kind of language model. Adding one is a file and a line here.
-pub const ALL: &[LlmSpec] = &[openai::SPEC, fake::SPEC];
+pub const ALL: &[LlmSpec] = &[openai::SPEC, responses::SPEC, anthropic::SPEC, fake::SPEC];
+
+/// The kinds, as the operator names them.
+pub fn kinds() -> Vec<&'static str> {
+    ALL.iter().map(|row| row.kind).collect()
+}
 
 /// A language model.
 pub trait Llm: Send + Sync {
@@ -77,6 +87,24 @@ impl Drop for Thinking {
     }
 }
 
+/// Where an entry is asked: its base URL and the path of what it speaks.
+fn endpoint(entry: &LlmEntry, path: &str) -> Result<String, ProviderError> {
+    match entry.url.trim_end_matches('/') {
+        "" => Err(ProviderError::new(
+            &entry.name,
+            Class::Fatal,
+            "no url is declared for it",
+        )),
+        base => Ok(format!("{base}/{path}")),
+    }
+}
+
+/// The model to ask: the agent's, or the operator's where the agent leaves it open.
+fn model_of<'a>(own: &'a Option<String>, think: &'a ThinkRequest) -> &'a str {
+    let open = think.model.is_empty() || think.model == "default";
+    own.as_deref().filter(|_| open).unwrap_or(&think.model)
+}
+
 /// Opens every entry, with its fallbacks behind it.
 pub(crate) fn open_all(
     shared: &Shared,
@@ -84,10 +112,9 @@ pub(crate) fn open_all(
 ) -> Result<BTreeMap<String, Arc<dyn Llm>>, ProviderError> {
     let mut alone: BTreeMap<String, Arc<dyn Llm>> = BTreeMap::new();
     for entry in entries {
-        let kinds: Vec<&str> = ALL.iter().map(|row| row.kind).collect();
         let row = ALL.iter().find(|row| row.kind == entry.kind);
         let row =
-            row.ok_or_else(|| ProviderError::unknown("language model", &entry.kind, &kinds))?;
+            row.ok_or_else(|| ProviderError::unknown("language model", &entry.kind, &kinds()))?;
         alone.insert(entry.name.clone(), (row.open)(shared, entry)?);
     }
     let mut all = BTreeMap::new();

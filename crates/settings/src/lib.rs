@@ -18,6 +18,7 @@ mod live;
 mod load;
 mod phones;
 mod profile;
+mod providers;
 mod schemas;
 mod secret;
 mod server;
@@ -42,6 +43,7 @@ pub use live::{Live, at_next_start};
 pub use load::{load, load_with};
 pub use phones::{Digest, DigestAlgorithm, Registrar};
 pub use profile::{Auth, Dtmf, Negotiation, Profile, ProfileLimits, Rtp, Srtp, Trunk};
+pub use providers::LanguageModel;
 pub use schemas::schemas;
 pub use secret::Secret;
 pub use server::{
@@ -76,4 +78,6 @@ pub struct Settings {
 pub struct Known<'a> {
     /// Codec names, as in the media server's codec table.
     pub codecs: &'a [&'a str],
+    /// Kinds of language models, as in the table of providers.
+    pub language_models: &'a [&'a str],
 }

@@ -39,7 +39,7 @@ impl Live {
 /// The sections of the server file that differ and count only from the next start on.
 pub fn at_next_start(old: &Server, new: &Server) -> Vec<&'static str> {
     let text = |part: &dyn std::fmt::Debug| format!("{part:?}");
-    let sections: [(&str, &dyn std::fmt::Debug, &dyn std::fmt::Debug); 10] = [
+    let sections: [(&str, &dyn std::fmt::Debug, &dyn std::fmt::Debug); 11] = [
         ("mode", &old.mode, &new.mode),
         ("node", &old.node, &new.node),
         ("control", &old.control, &new.control),
@@ -48,6 +48,7 @@ pub fn at_next_start(old: &Server, new: &Server) -> Vec<&'static str> {
         ("ops", &old.ops, &new.ops),
         ("speech", &old.speech, &new.speech),
         ("llm", &old.llm, &new.llm),
+        ("providers", &old.providers, &new.providers),
         ("media", &old.media, &new.media),
         ("journal", &old.journal, &new.journal),
     ];

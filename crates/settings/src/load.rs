@@ -11,7 +11,7 @@ use crate::check::{self, Read};
 use crate::schemas::{carrier_shape, profile_shape, server_shape};
 use crate::{Carrier, Faults, Known, Profile, Server, Settings, builtin, environment};
 
-/// Secrets of the server file, by pointer.
+/// Secrets of the server file, by pointer, beside those of its providers.
 const SECRETS: [&str; 3] = ["/control/key", "/hep/key", "/llm/key"];
 
 /// Loads the configuration. Without a path: `sidetone.toml` in the working directory when it
@@ -148,8 +148,13 @@ impl Load<'_> {
     fn server(&mut self, document: &Document) -> Option<Server> {
         let clean = server_shape().check(document, &mut self.faults);
         let mut document = document.clone();
-        for pointer in SECRETS {
-            environment::resolve_secret(&mut document, pointer, self.environment, &mut self.faults);
+        for pointer in secrets(&document) {
+            environment::resolve_secret(
+                &mut document,
+                &pointer,
+                self.environment,
+                &mut self.faults,
+            );
         }
         if !clean || self.faults.iter().any(Fault::is_error) {
             return None;
@@ -303,6 +308,20 @@ impl Load<'_> {
             }
         }
     }
+}
+
+/// Where the server file has secrets.
+fn secrets(document: &Document) -> Vec<String> {
+    let providers = document.root().find("/providers");
+    let named = providers.map_or(&[][..], |providers| providers.entries());
+    let keys = named
+        .iter()
+        .map(|entry| format!("/providers/{}/key", entry.key));
+    SECRETS
+        .iter()
+        .map(ToString::to_string)
+        .chain(keys)
+        .collect()
 }
 
 /// The file's name without its ending.

@@ -1,5 +1,6 @@
 //! `sidetone.toml`: what a node is and where its things lie.
 
+use std::collections::BTreeMap;
 use std::fmt;
 use std::net::{IpAddr, Ipv4Addr, SocketAddr};
 use std::path::PathBuf;
@@ -9,7 +10,7 @@ use call_core::length::Length;
 use schemars::JsonSchema;
 use serde::{Deserialize, Deserializer};
 
-use crate::{Dns, Outbound, Registrar, Secret, Stir};
+use crate::{Dns, LanguageModel, Outbound, Registrar, Secret, Stir};
 
 /// The server file.
 #[derive(Debug, Clone, Deserialize, JsonSchema)]
@@ -40,6 +41,8 @@ pub struct Server {
     pub speech: Speech,
     /// A language model server.
     pub llm: Llm,
+    /// More language model servers, by name.
+    pub providers: BTreeMap<String, LanguageModel>,
     /// Media threads.
     pub media: Media,
     /// Limits of the whole node.
@@ -143,15 +146,22 @@ pub struct Speech {
     pub workers: u16,
 }
 
-/// A language model server that speaks OpenAI's chat completions. Agents name it `default`.
-#[derive(Debug, Clone, Default, Deserialize, JsonSchema)]
+/// The language model server that agents name `default`; more of them in `[providers.NAME]`.
+#[derive(Debug, Clone, Deserialize, JsonSchema)]
 #[serde(deny_unknown_fields, default)]
 pub struct Llm {
+    /// What it speaks: `openai` (chat completions, also of compatible servers), `openai-responses` or `anthropic`.
+    pub kind: String,
     /// Base URL, up to and including `/v1`.
     #[schemars(with = "Option<String>", extend("format" = "http-url"))]
     pub url: Option<String>,
-    /// Bearer key.
+    /// Its key.
     pub key: Option<Secret>,
+    /// The model to ask when an agent says `default`.
+    pub model: Option<String>,
+    /// Others to ask, in turn, when it fails before its first word.
+    #[schemars(length(max = 8))]
+    pub fallbacks: Vec<String>,
 }
 
 /// Media threads.
@@ -276,6 +286,7 @@ impl Default for Server {
             ops: Ops::default(),
             speech: Speech::default(),
             llm: Llm::default(),
+            providers: BTreeMap::new(),
             media: Media::default(),
             limits: Limits::default(),
             registrar: Registrar::default(),
@@ -286,6 +297,18 @@ impl Default for Server {
             hep: Hep::default(),
             loadtest: Loadtest::default(),
             dns: Dns::default(),
+        }
+    }
+}
+
+impl Default for Llm {
+    fn default() -> Llm {
+        Llm {
+            kind: crate::providers::chat(),
+            url: None,
+            key: None,
+            model: None,
+            fallbacks: Vec::new(),
         }
     }
 }

@@ -10,6 +10,7 @@ use settings::{Faults, Known, load_with};
 
 const KNOWN: Known<'static> = Known {
     codecs: &["PCMU", "PCMA"],
+    language_models: &["openai", "anthropic"],
 };
 
 fn folders() -> Vec<PathBuf> {

@@ -10,6 +10,7 @@ use settings::{Auth, Known, Mode, Settings, Transport, load_with};
 
 const KNOWN: Known<'static> = Known {
     codecs: &["PCMU", "PCMA"],
+    language_models: &["openai", "anthropic"],
 };
 
 fn load(config: Option<&Path>) -> Settings {
@@ -172,6 +173,7 @@ fn a_trunk_takes_from_its_carrier_what_it_does_not_say() {
     std::fs::write(&config, "").unwrap();
     let known = Known {
         codecs: &["PCMU", "PCMA"],
+        language_models: &["openai", "anthropic"],
     };
     let settings =
         load_with(Some(&config), &BTreeMap::new(), &known).unwrap_or_else(|f| panic!("{f}"));

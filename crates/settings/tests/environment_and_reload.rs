@@ -8,6 +8,7 @@ use settings::{Faults, Known, Live, Settings, load_with};
 
 const KNOWN: Known<'static> = Known {
     codecs: &["PCMU", "PCMA"],
+    language_models: &["openai", "anthropic"],
 };
 
 fn environment(pairs: &[(&str, &str)]) -> BTreeMap<String, String> {

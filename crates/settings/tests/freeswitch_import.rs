@@ -19,7 +19,10 @@ struct Imported {
 impl Imported {
     fn from(folder: &Path) -> Self {
         let into = tempfile::tempdir().unwrap();
-        let known = Known { codecs: &CODECS };
+        let known = Known {
+            codecs: &CODECS,
+            language_models: &["openai"],
+        };
         let report = import::freeswitch(folder, into.path(), &known).unwrap();
         Self { into, report }
     }
@@ -41,7 +44,10 @@ impl Imported {
 #[test]
 fn what_is_carried_passes_the_check() {
     let imported = Imported::from(&stock());
-    let known = Known { codecs: &CODECS };
+    let known = Known {
+        codecs: &CODECS,
+        language_models: &["openai"],
+    };
     let config = imported.into.path().join("sidetone.toml");
     let settings =
         settings::load(Some(&config), &known).unwrap_or_else(|faults| panic!("{faults}"));
@@ -191,7 +197,10 @@ fn what_would_do_something_else_stays_behind_with_its_place() {
 #[test]
 fn a_folder_without_a_profile_is_an_error() {
     let into = tempfile::tempdir().unwrap();
-    let known = Known { codecs: &CODECS };
+    let known = Known {
+        codecs: &CODECS,
+        language_models: &["openai"],
+    };
     let gone = into.path().join("gone");
     let error = import::freeswitch(&gone, into.path(), &known).unwrap_err();
     assert!(error.to_string().contains("gone"), "{error}");
@@ -215,7 +224,10 @@ fn mutilated_files_are_told_and_break_nothing() {
         seed ^= seed << 17;
         (seed % below.max(1) as u64) as usize
     };
-    let known = Known { codecs: &CODECS };
+    let known = Known {
+        codecs: &CODECS,
+        language_models: &["openai"],
+    };
     for _ in 0..300 {
         let folder = tempfile::tempdir().unwrap();
         for name in names {

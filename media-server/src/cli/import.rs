@@ -17,7 +17,10 @@ pub(super) struct Args {
 /// Writes the files and says what was carried. What is written passes `check`.
 pub(super) fn run(args: &Args) -> anyhow::Result<ExitCode> {
     let codecs = crate::profile::codec_names();
-    let known = Known { codecs: &codecs };
+    let known = Known {
+        codecs: &codecs,
+        language_models: &providers::llm::kinds(),
+    };
     let report = import::freeswitch(&args.from, &args.into, &known)?;
     println!(
         "{} pieces carried over into {}; {} not: see {}",

@@ -442,15 +442,16 @@ fn providers(
         voices: Some(speech.voices.clone()),
         fakes,
     };
-    let llm = server.llm.url.iter().map(|url| LlmEntry {
-        name: "default".into(),
-        kind: "openai".into(),
-        url: url.clone(),
-        key: server.llm.key.as_ref().map(|key| key.expose().to_owned()),
-        model: None,
-        fallbacks: Vec::new(),
+    let models = server.language_models().into_iter();
+    let entries = models.map(|(name, model)| LlmEntry {
+        name,
+        kind: model.kind,
+        url: model.url,
+        key: model.key.map(|key| key.expose().to_owned()),
+        model: model.model,
+        fallbacks: model.fallbacks,
     });
-    Ok(Providers::new(shared, &llm.collect::<Vec<_>>())?)
+    Ok(Providers::new(shared, &entries.collect::<Vec<_>>())?)
 }
 
 /// What runs beside the calls for ever: snapshot, facts, recordings, the sign of life.

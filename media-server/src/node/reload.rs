@@ -91,7 +91,10 @@ async fn read(state: &State, source: Option<PathBuf>) -> Result<Arc<settings::Se
     let services = state.services.clone();
     let read = tokio::task::spawn_blocking(move || {
         let codecs = crate::profile::codec_names();
-        let known = settings::Known { codecs: &codecs };
+        let known = settings::Known {
+            codecs: &codecs,
+            language_models: &providers::llm::kinds(),
+        };
         services.settings.reload(source.as_deref(), &known)
     });
     let read = read.await.map_err(|error| error.to_string())?;

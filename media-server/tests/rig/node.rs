@@ -127,7 +127,10 @@ impl Site {
     pub async fn start_with(&self, fakes: providers::Fakes) -> NodeHandle {
         egress::tls::install();
         let codecs = media_server::profile::codec_names();
-        let known = settings::Known { codecs: &codecs };
+        let known = settings::Known {
+            codecs: &codecs,
+            language_models: &providers::llm::kinds(),
+        };
         let settings = settings::load(Some(&self.config()), &known);
         let settings = settings.unwrap_or_else(|faults| panic!("{faults}"));
         node::start(Options { settings, fakes }).await.unwrap()

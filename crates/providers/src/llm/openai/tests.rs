@@ -5,7 +5,8 @@ use call_core::brain::{ChatMessage, MindEvent, ThinkId, ThinkRequest};
 use proptest::prelude::*;
 use serde_json::json;
 
-use super::*;
+use super::{refusal::refusal, *};
+use crate::Class;
 
 fn read(pieces: &[&[u8]], streamed: bool) -> Result<Vec<MindEvent>, ProviderError> {
     let mut reading = Reading::new("p", streamed);
