@@ -1,17 +1,12 @@
 //! What every request handler shares.
 
-use std::{
-    collections::HashMap,
-    path::{Path, PathBuf},
-    sync::Arc,
-    time::Duration,
-};
+use std::{collections::HashMap, sync::Arc, time::Duration};
 
 use axum::http::Method;
 use serde_json::Value;
 use tokio::sync::watch;
 
-use crate::{auth::Access, clock::now_ms, envelope::Keys, store::Db};
+use crate::{auth::Access, clock::now_ms, envelope::Keys, store::Db, vault::Vault};
 
 /// The office's shared state; cheap to clone.
 #[derive(Clone)]
@@ -19,7 +14,7 @@ pub struct App(Arc<Inner>);
 
 struct Inner {
     db: Db,
-    recordings: PathBuf,
+    vault: Vault,
     node_keys: Vec<String>,
     envelope: Keys,
     lease: Duration,
@@ -42,7 +37,7 @@ pub struct AppParts {
     /// The database.
     pub db: Db,
     /// Where recordings are kept.
-    pub recordings: PathBuf,
+    pub vault: Vault,
     /// Keys of switches.
     pub node_keys: Vec<String>,
     /// The keys that seal passwords.
@@ -58,7 +53,7 @@ impl App {
     pub fn new(parts: AppParts) -> Self {
         Self(Arc::new(Inner {
             db: parts.db,
-            recordings: parts.recordings,
+            vault: parts.vault,
             node_keys: parts.node_keys,
             envelope: parts.envelope,
             lease: parts.lease,
@@ -75,8 +70,8 @@ impl App {
     }
 
     /// Where recordings are kept.
-    pub fn recordings(&self) -> &Path {
-        &self.0.recordings
+    pub fn vault(&self) -> &Vault {
+        &self.0.vault
     }
 
     /// Keys of switches.

@@ -25,12 +25,14 @@ mod office;
 mod query;
 mod rekey;
 mod render;
+mod rendition;
 mod routes;
 mod shape;
 pub mod store;
 mod trunk_rules;
 mod upkeep;
 mod upload;
+mod vault;
 
 pub use clock::Stamp;
 pub use fold::{CallMetrics, CallState};

@@ -15,6 +15,7 @@ use crate::{
     routes::{self, NoScope},
     store::{Db, StoreError},
     upkeep,
+    vault::Vault,
 };
 
 /// How long requests in progress may take at the end.
@@ -129,7 +130,7 @@ impl Office {
         })?;
         let app = App::new(AppParts {
             db,
-            recordings,
+            vault: Vault::new(recordings),
             node_keys: config.node_keys,
             envelope,
             lease: config.lease,

@@ -58,7 +58,7 @@ async fn tidy(app: &App) {
     if let Err(fault) = app.db().prune_registrations(now_ms()).await {
         tracing::warn!(%fault, "old registrations could not be removed");
     }
-    match upload::sweep(app.recordings()).await {
+    match upload::sweep(app.vault().folder()).await {
         Ok(0) => {}
         Ok(files) => tracing::info!(files, "broken-off uploads removed"),
         Err(fault) => tracing::warn!(%fault, "broken-off uploads could not be removed"),

@@ -43,8 +43,11 @@ pub async fn take(
         )
     })?;
     let path = place(call, wanted);
-    let target = app.recordings().join(&path);
-    let folder = target.parent().unwrap_or(app.recordings()).to_path_buf();
+    let target = app.vault().folder().join(&path);
+    let folder = target
+        .parent()
+        .unwrap_or(app.vault().folder())
+        .to_path_buf();
     fs::create_dir_all(&folder).await.map_err(disk)?;
     let part = Part::new(&folder, call);
     let (bytes, found) = write(&part.path, body).await?;

@@ -41,5 +41,6 @@ pub mod tap;
 pub mod targets;
 pub mod trunk;
 pub mod trunk_book;
-pub mod wav;
 pub mod wire;
+
+pub use audio_files::wav;

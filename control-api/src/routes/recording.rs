@@ -1,30 +1,22 @@
 //! The sound of a call, whole or in part (RFC 9110 §14). Every read is noted in the audit log.
 
-use std::io::SeekFrom;
-
+use audio_files::export::Form;
 use axum::{
     body::Body,
     extract::State,
-    http::{HeaderMap, StatusCode, header},
+    http::{HeaderMap, Method, StatusCode, header, response::Builder},
     response::{IntoResponse, Response},
 };
-use futures_util::stream;
 use model::CallId;
-use tokio::{
-    fs::File,
-    io::{AsyncReadExt as _, AsyncSeekExt as _},
-};
 
 use crate::{
     app::App,
     auth::Caller,
     body::Id,
     error::{ApiError, ErrorBody, ErrorCode},
-    store::StoredRecording,
+    query::Params,
+    rendition::Rendition,
 };
-
-/// Bytes read at a time.
-const CHUNK: usize = 64 * 1024;
 
 /// Bytes `start..end` of a file.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -74,14 +66,37 @@ pub fn read_range(header: Option<&str>, length: u64) -> Wanted {
     }
 }
 
-/// The recording: WAV, 16 bit, stereo, caller left, agent right.
-#[utoipa::path(get, path = "/v1/calls/{id}/recording", tag = "calls", params(("id" = CallId, Path), ("Range" = Option<String>, Header, description = "bytes=FIRST-LAST")), responses((status = 200, description = "Everything", body = Vec<u8>, content_type = "audio/wav"), (status = 206, description = "The part asked for", body = Vec<u8>, content_type = "audio/wav"), (status = 304, description = "If-None-Match names it"), (status = "default", body = ErrorBody, description = "An error")), extensions(("x-scope" = json!("recordings:read"))))]
+/// The form that `format` and `channels` ask for; none is the master.
+fn form(params: &mut Params) -> Option<Form> {
+    let opus = params.read("format", "wav or opus", |text| match text {
+        "wav" => Some(false),
+        "opus" => Some(true),
+        _ => None,
+    });
+    let mixed = params.read("channels", "1 or 2", |text| match text {
+        "1" => Some(true),
+        "2" => Some(false),
+        _ => None,
+    });
+    match (opus.unwrap_or_default(), mixed.unwrap_or_default()) {
+        (false, false) => None,
+        (false, true) => Some(Form::MixedWav),
+        (true, mixed) => Some(Form::Opus { mixed }),
+    }
+}
+
+/// The recording: WAV, 16 bit, stereo, caller left, agent right; or in the form that is asked for.
+#[utoipa::path(get, path = "/v1/calls/{id}/recording", tag = "calls", params(("id" = CallId, Path), ("format" = Option<String>, Query, description = "wav (without it) or opus, in Ogg"), ("channels" = Option<i32>, Query, description = "2 (without it): caller left, agent right; 1: both together"), ("Range" = Option<String>, Header, description = "bytes=FIRST-LAST")), responses((status = 200, description = "Everything", content((Vec<u8> = "audio/wav"), (Vec<u8> = "audio/ogg"))), (status = 206, description = "The part asked for", content((Vec<u8> = "audio/wav"), (Vec<u8> = "audio/ogg"))), (status = 304, description = "If-None-Match names it"), (status = "default", body = ErrorBody, description = "An error")), extensions(("x-scope" = json!("recordings:read"))))]
 pub async fn show(
     State(app): State<App>,
     caller: Caller,
     Id(id): Id<CallId>,
+    method: Method,
     headers: HeaderMap,
+    mut params: Params,
 ) -> Result<Response, ApiError> {
+    let form = form(&mut params);
+    params.finish()?;
     let Some((call, stored)) = app.db().call(caller.tenant, id).await? else {
         return Err(ApiError::not_found());
     };
@@ -93,34 +108,36 @@ pub async fn show(
         .db()
         .audit(call.tenant, &actor, "recording.read", &resource);
     noted.await?;
-    let tag = format!("\"{}\"", stored.sha256);
+    let rendition = Rendition::of(&app, &stored, form).await?;
     let known = |name| {
         headers
             .get(name)
-            .is_some_and(|value| value.as_bytes() == tag.as_bytes())
+            .is_some_and(|value| value.as_bytes() == rendition.tag.as_bytes())
     };
     if known(header::IF_NONE_MATCH) {
-        return Ok((StatusCode::NOT_MODIFIED, [(header::ETAG, tag)]).into_response());
+        return Ok((StatusCode::NOT_MODIFIED, [(header::ETAG, rendition.tag)]).into_response());
     }
     // A part of another file is of no use (RFC 9110 §13.1.5).
     let fits = !headers.contains_key(header::IF_RANGE) || known(header::IF_RANGE);
     let range = headers.get(header::RANGE).filter(|_| fits);
-    let wanted = read_range(range.and_then(|value| value.to_str().ok()), stored.bytes);
-    let path = app.recordings().join(&stored.path);
-    let Ok(file) = File::open(&path).await else {
-        tracing::error!(path = %path.display(), "a recording's file is missing");
-        return Err(missing());
+    let wanted = read_range(
+        range.and_then(|value| value.to_str().ok()),
+        rendition.length,
+    );
+    let (span, response) = head(&rendition, wanted)?;
+    let body = match method {
+        // Whoever asks for the head alone has nothing made for him.
+        Method::HEAD => Body::empty(),
+        _ => Body::from_stream(rendition.part(&app, &stored, span.start..span.end).await?),
     };
-    send(file, wanted, &stored, tag).await
+    response
+        .body(body)
+        .map_err(|_| ApiError::new(ErrorCode::Internal, "the recording cannot be sent"))
 }
 
-async fn send(
-    mut file: File,
-    wanted: Wanted,
-    stored: &StoredRecording,
-    tag: String,
-) -> Result<Response, ApiError> {
-    let length = stored.bytes;
+/// The part that is sent, and the head of the answer.
+fn head(rendition: &Rendition, wanted: Wanted) -> Result<(Span, Builder), ApiError> {
+    let length = rendition.length;
     let (status, span) = match wanted {
         Wanted::Whole => (
             StatusCode::OK,
@@ -132,24 +149,18 @@ async fn send(
         Wanted::Part(span) => (StatusCode::PARTIAL_CONTENT, span),
         Wanted::Outside => return Err(outside(length)),
     };
-    file.seek(SeekFrom::Start(span.start))
-        .await
-        .map_err(|_| ApiError::new(ErrorCode::Internal, "the recording cannot be read"))?;
-    let size = span.end - span.start;
     let mut response = Response::builder()
         .status(status)
-        .header(header::CONTENT_TYPE, "audio/wav")
-        .header(header::CONTENT_LENGTH, size)
+        .header(header::CONTENT_TYPE, rendition.media_type)
+        .header(header::CONTENT_LENGTH, span.end - span.start)
         .header(header::ACCEPT_RANGES, "bytes")
-        .header(header::ETAG, tag)
+        .header(header::ETAG, &rendition.tag)
         .header(header::CACHE_CONTROL, "private");
     if status == StatusCode::PARTIAL_CONTENT {
         let range = format!("bytes {}-{}/{length}", span.start, span.end - 1);
         response = response.header(header::CONTENT_RANGE, range);
     }
-    response
-        .body(Body::from_stream(chunks(file, size)))
-        .map_err(|_| ApiError::new(ErrorCode::Internal, "the recording cannot be sent"))
+    Ok((span, response))
 }
 
 fn outside(length: u64) -> ApiError {
@@ -160,27 +171,6 @@ fn outside(length: u64) -> ApiError {
             format!("the recording has {length} bytes"),
         )
     }
-}
-
-/// `size` bytes of a file, a chunk at a time.
-fn chunks(file: File, size: u64) -> impl stream::Stream<Item = std::io::Result<Vec<u8>>> {
-    stream::unfold((file, size), |(mut file, left)| async move {
-        let want = usize::try_from(left).unwrap_or(CHUNK).min(CHUNK);
-        if want == 0 {
-            return None;
-        }
-        let mut buffer = vec![0; want];
-        match file.read(&mut buffer).await {
-            // The file ended early: the connection breaks, so that nobody takes it for whole.
-            Ok(0) => Some((Err(std::io::ErrorKind::UnexpectedEof.into()), (file, 0))),
-            Ok(count) => {
-                buffer.truncate(count);
-                let count = u64::try_from(count).unwrap_or(left);
-                Some((Ok(buffer), (file, left.saturating_sub(count))))
-            }
-            Err(fault) => Some((Err(fault), (file, 0))),
-        }
-    })
 }
 
 #[cfg(test)]

@@ -4,8 +4,8 @@ use crate::on_both_engines;
 
 on_both_engines!(
     a_recording_is_taken_and_given_out_in_parts,
+    a_recording_is_given_out_mixed_and_as_opus,
     a_broken_upload_leaves_nothing,
-    a_large_upload_stays_out_of_memory,
 );
 
 mod cases {
@@ -124,6 +124,96 @@ mod cases {
         assert_eq!(heard.unwrap(), 7);
     }
 
+    /// Two seconds of stereo: a ramp on one side, another on the other.
+    fn master() -> Vec<u8> {
+        let mut wav = audio_files::wav::header(8_000, 2, 64_000).to_vec();
+        for at in 0..16_000_i16 {
+            wav.extend((at % 97 * 50).to_le_bytes());
+            wav.extend((at % 31 * -60).to_le_bytes());
+        }
+        wav
+    }
+
+    /// A form of a recording, or a part of it: status, headers, bytes.
+    async fn get(
+        app: &TestApp,
+        path: &str,
+        key: &str,
+        extra: &[(&str, &str)],
+    ) -> (u16, reqwest::header::HeaderMap, Vec<u8>) {
+        let mut request = app.request(Method::GET, path, key);
+        for (name, value) in extra {
+            request = request.header(*name, *value);
+        }
+        let answer = request.send().await.unwrap();
+        let (status, headers) = (answer.status().as_u16(), answer.headers().clone());
+        (status, headers, answer.bytes().await.unwrap().to_vec())
+    }
+
+    pub async fn a_recording_is_given_out_mixed_and_as_opus(app: TestApp) {
+        let tenant = app.tenant("harbour").await;
+        let agent = app.agent(&tenant, "receptionist").await;
+        let (switch, call) = (Switch::new(1), CallId::new(5, 5));
+        app.take(switch, &switch.call(call, &tenant, &agent)).await;
+        let wav = master();
+        assert_eq!(put(&app, call, &sha256(&wav), wav.clone()).await.0, 200);
+        let path = format!("/v1/calls/{call}/recording");
+        let forms = [
+            ("?format=wav&channels=1", "audio/wav", 32_044),
+            ("?format=opus", "audio/ogg; codecs=opus", 12_401),
+            ("?format=opus&channels=1", "audio/ogg; codecs=opus", 6_341),
+        ];
+        let mut tags = vec![format!("\"{}\"", sha256(&wav))];
+        for (query, kind, length) in forms {
+            let path = format!("{path}{query}");
+            let (status, headers, whole) = get(&app, &path, &tenant.key, &[]).await;
+            assert_eq!(status, 200, "{query}");
+            assert_eq!(headers["content-type"], kind);
+            assert_eq!(whole.len(), length, "{query}");
+            let head = app.request(Method::HEAD, &path, &tenant.key).send().await;
+            assert_eq!(
+                head.unwrap().headers()["content-length"],
+                length.to_string()
+            );
+            let sound = audio_files::sound::read(&whole, 8_000, 10).unwrap();
+            assert_eq!(sound.pcm.len(), 16_000, "{query}");
+            for (range, from, to) in [("bytes=0-0", 0, 1), ("bytes=3000-", 3_000, length)] {
+                let extra = [("range", range)];
+                let (status, headers, part) = get(&app, &path, &tenant.key, &extra).await;
+                let said = format!("bytes {from}-{}/{length}", to - 1);
+                let range_said = headers["content-range"].to_str().unwrap();
+                assert_eq!((status, range_said), (206, said.as_str()));
+                assert_eq!(part, whole[from..to], "{query} {range}");
+            }
+            let tag = headers["etag"].to_str().unwrap();
+            assert!(!tags.contains(&tag.to_owned()), "{tag}");
+            tags.push(tag.to_owned());
+            let extra = [("if-none-match", tag)];
+            assert_eq!(get(&app, &path, &tenant.key, &extra).await.0, 304);
+            let extra = [("range", "bytes=1-"), ("if-range", tags[0].as_str())];
+            let (status, _, part) = get(&app, &path, &tenant.key, &extra).await;
+            assert_eq!(
+                (status, part.len()),
+                (200, length),
+                "a part of another file"
+            );
+        }
+        let (_, _, mixed) = get(&app, &format!("{path}?channels=1"), &tenant.key, &[]).await;
+        let sound = audio_files::sound::read(&mixed, 8_000, 10).unwrap();
+        assert_eq!(
+            sound.pcm[40..43],
+            [40 * 50 - 9 * 60, 41 * 50 - 10 * 60, 42 * 50 - 11 * 60]
+        );
+        for wrong in ["?format=mp3", "?channels=3", "?rate=8000"] {
+            let (status, error) = app.get(&format!("{path}{wrong}"), &tenant.key).await;
+            assert_eq!(status, 422, "{wrong}: {error}");
+        }
+        let call = call.to_string();
+        let heard = app.office.db().audited("recording.read", &call);
+        // Each form: whole, head, two parts, unchanged, changed; and the mix once more.
+        assert_eq!(heard.await.unwrap(), 3 * 6 + 1);
+    }
+
     pub async fn a_broken_upload_leaves_nothing(app: TestApp) {
         let call = CallId::new(5, 5);
         let (status, error) = put(&app, call, &sha256(b"what was meant"), "what came").await;
@@ -151,38 +241,5 @@ mod cases {
             tokio::time::sleep(std::time::Duration::from_millis(20)).await;
         }
         assert_eq!(files(&app), Vec::<String>::new());
-    }
-
-    pub async fn a_large_upload_stays_out_of_memory(app: TestApp) {
-        const MEGABYTES: usize = 96;
-        let call = CallId::new(5, 5);
-        let mut digest = Sha256::new();
-        let chunk = vec![7_u8; 1 << 20];
-        (0..MEGABYTES).for_each(|_| digest.update(&chunk));
-        let hash: String = digest
-            .finalize()
-            .iter()
-            .map(|byte| format!("{byte:02x}"))
-            .collect();
-        let before = peak_kb();
-        let chunks = (0..MEGABYTES).map(move |_| Ok::<_, std::io::Error>(vec![7_u8; 1 << 20]));
-        let body = Body::wrap_stream(futures_util::stream::iter(chunks));
-        let (status, ack) = put(&app, call, &hash, body).await;
-        assert_eq!(
-            (status.as_u16(), &ack["bytes"]),
-            (200, &json!(MEGABYTES << 20))
-        );
-        // Client and office share this process, and other tests run beside: far less than the
-        // whole must have been in memory.
-        let grown = peak_kb().saturating_sub(before);
-        assert!(grown < 64 * 1024, "{grown} KB");
-    }
-
-    /// Memory in use now, KB.
-    fn peak_kb() -> u64 {
-        let status = std::fs::read_to_string("/proc/self/status").unwrap_or_default();
-        let line = status.lines().find(|line| line.starts_with("VmRSS:"));
-        let number = line.and_then(|line| line.split_whitespace().nth(1));
-        number.and_then(|number| number.parse().ok()).unwrap_or(0)
     }
 }

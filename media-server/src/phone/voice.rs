@@ -3,6 +3,7 @@
 use std::{path::Path, sync::Arc, time::Duration};
 
 use anyhow::Context;
+use audio_files::sound;
 use local_speech::{
     Cancel,
     voices::{SampleRate, SayRequest, Voices, VoicesConfig},
@@ -10,9 +11,11 @@ use local_speech::{
 use media_core::{playout::Tag, resample::Resampler};
 use tokio::sync::mpsc;
 
-use crate::{media::VoiceSender, wav::Wav};
+use crate::media::VoiceSender;
 
 const LINE_RATE_HZ: u32 = 8_000;
+/// The longest file that is played.
+const LONGEST_S: u32 = 3_600;
 /// Voices that are not the demo agent's, best first.
 const PREFERRED: &[&str] = &["slt", "awb", "kal"];
 
@@ -57,14 +60,14 @@ impl Voice {
 /// Reads a file for the line.
 pub(super) fn load(path: &Path) -> anyhow::Result<Arc<[i16]>> {
     let bytes = std::fs::read(path).with_context(|| path.display().to_string())?;
-    let wav = Wav::read(&bytes).with_context(|| path.display().to_string())?;
-    let pcm = wav.mono();
-    if wav.rate_hz == LINE_RATE_HZ {
-        return Ok(pcm.into());
+    let sound = sound::read(&bytes, LINE_RATE_HZ, LONGEST_S);
+    let sound = sound.with_context(|| path.display().to_string())?;
+    if sound.rate_hz == LINE_RATE_HZ {
+        return Ok(sound.pcm.into());
     }
-    let mut resampler = Resampler::new(wav.rate_hz, LINE_RATE_HZ)?;
+    let mut resampler = Resampler::new(sound.rate_hz, LINE_RATE_HZ)?;
     let mut out = Vec::new();
-    resampler.push(&pcm, &mut out);
+    resampler.push(&sound.pcm, &mut out);
     resampler.flush(&mut out);
     Ok(out.into())
 }

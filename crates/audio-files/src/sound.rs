@@ -1,0 +1,35 @@
+//! Prompts: WAV or Ogg/Opus, told apart by what is in them.
+
+use crate::{FileError, ogg_opus, wav::Wav};
+
+/// Sound of one channel.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Sound {
+    /// Samples a second: the file's own for WAV, what was asked for with Opus.
+    pub rate_hz: u32,
+    /// The samples; of two channels their mean.
+    pub pcm: Vec<i16>,
+}
+
+/// Reads a whole file of at most `most_s` seconds. `rate_hz` is what Opus is decoded at.
+///
+/// # Errors
+/// [`FileError`].
+pub fn read(bytes: &[u8], rate_hz: u32, most_s: u32) -> Result<Sound, FileError> {
+    if bytes.starts_with(b"OggS") {
+        let pcm = ogg_opus::decode(bytes, rate_hz, most_s)?;
+        return Ok(Sound { rate_hz, pcm });
+    }
+    if !bytes.starts_with(b"RIFF") {
+        return Err(FileError::Unknown);
+    }
+    let wav = Wav::read(bytes)?;
+    let seconds = wav.samples.len() as u64 / (u64::from(wav.rate_hz) * u64::from(wav.channels));
+    if seconds >= u64::from(most_s) {
+        return Err(FileError::TooLong { most_s });
+    }
+    Ok(Sound {
+        rate_hz: wav.rate_hz,
+        pcm: wav.mono(),
+    })
+}
