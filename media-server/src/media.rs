@@ -17,6 +17,7 @@
 //! | RTCP port → leg | 4 compounds | the newest is dropped, counted |
 //! | leg → peer leg or room, and back | [`BRIDGE_RING`] frames | the oldest are skipped |
 
+mod effort;
 pub(crate) mod lateness;
 mod meters;
 mod panics;

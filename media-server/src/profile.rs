@@ -1,5 +1,7 @@
 //! A SIP profile as the running server uses it: settings turned into what the cores want.
 
+mod opus;
+
 use std::{
     net::{IpAddr, SocketAddr, UdpSocket},
     ops::RangeInclusive,
@@ -165,10 +167,29 @@ impl Profile {
         self.settings.dtmf == Dtmf::Inband
     }
 
+    /// A codec as it is offered here.
+    fn capability(&self, name: &str) -> Option<CodecCapability> {
+        let mut codec = capability(name)?;
+        if is_opus(&codec.name) {
+            let usual = codec.fmtp.take().unwrap_or_default();
+            codec.fmtp = Some(opus::asked(&usual, &self.settings.opus));
+        }
+        Some(codec)
+    }
+
+    /// What the far side asks of our encoder, within what is allowed here.
+    pub fn heeded(&self, codec: &str, fmtp: Option<&str>) -> Option<String> {
+        if !is_opus(codec) {
+            return fmtp.map(str::to_owned);
+        }
+        let theirs = fmtp.unwrap_or_default();
+        Some(opus::allowed(theirs, &self.settings.opus))
+    }
+
     fn media_policy(&self) -> MediaPolicy {
         let names = self.settings.codecs.iter();
         MediaPolicy {
-            codecs: names.filter_map(|name| capability(name)).collect(),
+            codecs: names.filter_map(|name| self.capability(name)).collect(),
             telephone_event: (self.settings.dtmf == Dtmf::Rfc4733).then_some(TELEPHONE_EVENT),
             negotiation: match self.settings.negotiation {
                 SettingsNegotiation::Offerer => Negotiation::Offerer,
@@ -240,6 +261,10 @@ pub(crate) fn capability(name: &str) -> Option<CodecCapability> {
         channels: spec.channels,
         fmtp: spec.fmtp.map(str::to_owned),
     })
+}
+
+fn is_opus(codec: &str) -> bool {
+    codec.eq_ignore_ascii_case(codec::libopus::SPEC.name)
 }
 
 /// The codec names this server has, for `settings`.

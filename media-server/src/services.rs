@@ -276,6 +276,9 @@ impl Services {
             ("evictions", stats.evictions),
             ("skipped_ticks", stats.skipped_ticks),
             ("rtcp_drops", stats.rtcp_drops),
+            ("busy_permille", stats.busy_permille.into()),
+            ("opus_complexity", stats.complexity.into()),
+            ("opus_complexity_changes", stats.complexity_changes),
         ]
     }
 

@@ -5,6 +5,7 @@
 
 mod keys;
 mod line;
+mod redundancy;
 mod reports;
 mod source;
 mod speak;
@@ -347,6 +348,7 @@ impl Leg {
             jitter_us: self.reports.jitter_us(self.line.rtp_clock()),
             round_trip_us: self.reports.round_trip_us(),
             mos_centi: self.mos_centi(),
+            tuning: self.tuning,
             ..self.stats
         }
     }

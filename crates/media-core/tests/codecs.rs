@@ -140,6 +140,34 @@ fn opus_runs_at_each_rate_and_follows_what_the_far_side_wants() {
     assert!((1_500..5_000).contains(&usual), "{usual} bytes a second");
 }
 
+/// RFC 7587 §3.1.1, §6.1: nothing is coded that the far side cannot play. The packet says so itself (RFC 6716 §3.1).
+#[test]
+fn opus_codes_no_more_than_the_far_side_plays() {
+    let band = |fmtp: &str| {
+        let mut codec = Opus::at(16_000);
+        codec.heed(fmtp);
+        let said = speech(Rate::Hz16000);
+        let packets = said.chunks_exact(320);
+        let coded = packets.map(|pcm| encode(&mut codec, pcm)[0] >> 3);
+        match coded.last() {
+            Some(0..=3) => "narrow",
+            Some(4..=7) => "medium",
+            Some(8..=11) => "wide",
+            other => panic!("{fmtp}: configuration {other:?}"),
+        }
+    };
+    for (fmtp, expected) in [
+        ("maxplaybackrate=8000", "narrow"),
+        ("maxplaybackrate=12000; stereo=1", "medium"),
+        ("maxplaybackrate=16000", "wide"),
+        ("maxplaybackrate=48000", "wide"),
+        ("maxplaybackrate=loud", "wide"),
+        ("", "wide"),
+    ] {
+        assert_eq!(band(fmtp), expected, "{fmtp}");
+    }
+}
+
 /// Silence is hardly sent at all when the far side wants it so.
 #[test]
 fn opus_saves_silence_when_it_may() {

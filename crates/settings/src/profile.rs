@@ -10,8 +10,8 @@ use serde::Deserialize;
 
 use crate::carrier::optional_length;
 use crate::{
-    Cidr, Digest, ExternalIp, Guard, IdentityIn, IdentityOut, Listen, Numbers, Pace, PortRange,
-    Prack, Secret, SessionTimer, StirPolicy, Streams, Tls, Transport,
+    Cidr, Digest, ExternalIp, Guard, IdentityIn, IdentityOut, Listen, Numbers, Opus, Pace,
+    PortRange, Prack, Secret, SessionTimer, StirPolicy, Streams, Tls, Transport,
 };
 
 /// A profile. Its name is the file's.
@@ -43,6 +43,9 @@ pub struct Profile {
     #[serde(default = "g711")]
     #[schemars(length(min = 1))]
     pub codecs: Vec<String>,
+    /// How Opus is spoken.
+    #[serde(default)]
+    pub opus: Opus,
     /// Whose order of codecs counts.
     #[serde(default)]
     pub negotiation: Negotiation,

@@ -16,7 +16,7 @@ use call_core::{
     dialing::By,
     dialplan::action::Callee,
 };
-use media_core::leg::{LegConfig, Mode};
+use media_core::leg::{LegConfig, Mode, Negotiated};
 use model::{EndReason, FactKind};
 use ractor::{Actor, ActorId, ActorProcessingErr, ActorRef};
 use sip_core::{
@@ -254,6 +254,7 @@ async fn launch(
 ) -> Result<(), ActorProcessingErr> {
     let timeouts = state.args.profile.media_timeouts();
     let as_signalled = !state.args.profile.settings.rtp.symmetric;
+    let fmtp = media::heeded(state, agreed);
     let (me, cell) = (state.me.clone(), state.me.get_cell());
     let Some(party) = state.dialling.parties.get_mut(&target) else {
         return Ok(());
@@ -264,7 +265,7 @@ async fn launch(
         return Ok(());
     };
     let config = LegConfig {
-        negotiated,
+        negotiated: Negotiated { fmtp, ..negotiated },
         mode: Mode::Mute,
         ears: None,
         timeouts,

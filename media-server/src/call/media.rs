@@ -163,10 +163,11 @@ pub(super) async fn agreed(
     state: &mut State,
     agreed: &AgreedMedia,
 ) -> Result<(), ActorProcessingErr> {
-    let Some(negotiated) = negotiated(agreed) else {
+    let Some(mut negotiated) = negotiated(agreed) else {
         state.inbox.push_back(Input::LegLost);
         return Ok(());
     };
+    negotiated.fmtp = heeded(state, agreed);
     if state.media.is_up() {
         if let Some(config) = &mut state.media.config {
             config.negotiated = negotiated.clone();
@@ -183,6 +184,12 @@ pub(super) async fn agreed(
     hold::noted(state, agreed);
     facts::write_answered(state);
     effects::carry_out_waiting(state).await
+}
+
+/// What the far side asks of our encoder, within what the profile allows.
+pub(super) fn heeded(state: &State, agreed: &AgreedMedia) -> Option<String> {
+    let (profile, codec) = (&state.args.profile, &agreed.codec);
+    profile.heeded(&codec.name, codec.fmtp.as_deref())
 }
 
 /// What signalling agreed, as the media core wants it.

@@ -3,7 +3,7 @@
 use super::lateness::{Histogram, Lateness};
 use super::ports::PortNumbers;
 use media_core::codec::Tuning;
-use std::sync::atomic::{AtomicU32, AtomicU64, AtomicUsize, Ordering};
+use std::sync::atomic::{AtomicU8, AtomicU32, AtomicU64, AtomicUsize, Ordering};
 
 /// Figures for metrics.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
@@ -28,6 +28,12 @@ pub struct MediaStats {
     pub rtcp_drops: u64,
     /// Recordings open.
     pub recordings: usize,
+    /// How much the busiest media thread works, in thousandths of its time, over the last second.
+    pub busy_permille: u32,
+    /// The least work that encoders may put into a packet now, 0–10.
+    pub complexity: u8,
+    /// How often that was changed.
+    pub complexity_changes: u64,
     /// Port pool.
     pub ports: PortNumbers,
 }
@@ -37,6 +43,8 @@ pub(super) struct ThreadMeters {
     pub(super) legs: AtomicUsize,
     /// How much of its time the thread works, in thousandths, over the last second.
     pub(super) busy_permille: AtomicU32,
+    /// How much work its legs' encoders may put into a packet.
+    pub(super) complexity: AtomicU8,
     pub(super) lateness: Histogram,
 }
 
@@ -51,6 +59,7 @@ pub(super) struct Meters {
     pub(super) receive_errors: AtomicU64,
     pub(super) rtcp_drops: AtomicU64,
     pub(super) recordings: AtomicUsize,
+    pub(super) complexity_changes: AtomicU64,
 }
 
 impl Meters {
@@ -58,6 +67,7 @@ impl Meters {
         let thread = |_| ThreadMeters {
             legs: AtomicUsize::new(0),
             busy_permille: AtomicU32::new(0),
+            complexity: AtomicU8::new(Tuning::USUAL_COMPLEXITY),
             lateness: Histogram::new(),
         };
         Self {
@@ -70,25 +80,15 @@ impl Meters {
             receive_errors: AtomicU64::new(0),
             rtcp_drops: AtomicU64::new(0),
             recordings: AtomicUsize::new(0),
-        }
-    }
-
-    /// How much work encoders may put into a packet: the usual while the busiest media thread has half its time left, less
-    /// as it fills up.
-    pub(super) fn affordable_complexity(&self) -> u8 {
-        let busy = self
-            .threads
-            .iter()
-            .map(|t| t.busy_permille.load(Ordering::Relaxed));
-        match busy.max().unwrap_or(0) {
-            0..500 => Tuning::USUAL_COMPLEXITY,
-            500..750 => 2,
-            750.. => 0,
+            complexity_changes: AtomicU64::new(0),
         }
     }
 
     pub(super) fn stats(&self, ports: PortNumbers) -> MediaStats {
         let read = |counter: &AtomicU64| counter.load(Ordering::Relaxed);
+        let threads = || self.threads.iter();
+        let busy = threads().map(|t| t.busy_permille.load(Ordering::Relaxed));
+        let complexity = threads().map(|t| t.complexity.load(Ordering::Relaxed));
         MediaStats {
             legs: self
                 .threads
@@ -104,6 +104,9 @@ impl Meters {
             receive_errors: read(&self.receive_errors),
             rtcp_drops: read(&self.rtcp_drops),
             recordings: self.recordings.load(Ordering::Relaxed),
+            busy_permille: busy.max().unwrap_or(0),
+            complexity: complexity.min().unwrap_or(0),
+            complexity_changes: read(&self.complexity_changes),
             ports,
         }
     }

@@ -7,6 +7,7 @@ use super::rtcp::{RtcpEnds, Served};
 use super::seated::Seated;
 use super::shared::Shared;
 use super::{Media, MediaError};
+use media_core::codec::Tuning;
 use media_core::leg::{Leg, LegConfig, LegStats, RtcpPath, Wire};
 use media_core::playout::Position;
 use std::net::{SocketAddr, UdpSocket};
@@ -225,6 +226,7 @@ impl LegSeat {
             resumes_from,
             ntp_at_epoch: self.media.ntp_at_epoch(),
             quiet: Default::default(),
+            complexity: Tuning::USUAL_COMPLEXITY,
             confession: None,
         };
         self.media.inner.tickers.admit(Box::new(seated))

@@ -45,6 +45,8 @@ pub(super) struct Seated {
     pub(super) ntp_at_epoch: u64,
     /// Reads in a row that found nothing, at each of the moments between ticks.
     pub(super) quiet: [u8; LISTEN_MOMENTS],
+    /// What the machine's encoder was last set to.
+    pub(super) complexity: u8,
     /// What this leg panicked with.
     pub(super) confession: Option<String>,
 }
@@ -88,8 +90,10 @@ impl Seated {
         slot: Duration,
         buffer: &mut [u8],
         meters: &Meters,
+        complexity: u8,
     ) -> Fate {
         self.guarded(meters, |seated| {
+            seated.tune(slot, complexity);
             seated.make_good(slot);
             seated.receive(now, buffer, meters);
             seated.obey(slot);
@@ -147,6 +151,14 @@ impl Seated {
         *returned = Some(ends);
         drop(returned);
         shared.event_wake.notify_one();
+    }
+
+    /// What the thread can afford.
+    fn tune(&mut self, now: Duration, complexity: u8) {
+        if self.complexity != complexity {
+            self.complexity = complexity;
+            self.leg.handle(now, Command::SetComplexity(complexity));
+        }
     }
 
     fn make_good(&mut self, slot: Duration) {
@@ -290,8 +302,6 @@ impl Seated {
             return;
         };
         ends.send_rtcp(socket, report, to, meters);
-        let complexity = meters.affordable_complexity();
-        leg.handle(now, Command::SetComplexity(complexity));
     }
 
     /// RFC 3550 §6.6: a last report, and BYE.

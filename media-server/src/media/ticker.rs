@@ -2,8 +2,8 @@
 //! Deadlines are absolute, so nothing adds up; between its ticks a leg's socket is read every 5 ms.
 
 use super::MediaError;
-use super::lateness::Histogram;
-use super::meters::Meters;
+use super::effort::{Effort, LATE, Second};
+use super::meters::{Meters, ThreadMeters, count};
 use super::panics;
 use super::seated::{Fate, LISTEN_MOMENTS, MAX_DATAGRAM, PATIENCE, Seated, slot_time};
 use std::sync::atomic::Ordering;
@@ -96,6 +96,9 @@ struct Ticker {
     /// Work done since the moment, to tell how busy the thread is.
     worked: Duration,
     since: Duration,
+    /// What its encoders may cost, and by what that is judged.
+    effort: Effort,
+    second: Second,
     buffer: Box<[u8; MAX_DATAGRAM]>,
 }
 
@@ -111,6 +114,8 @@ impl Ticker {
             next: 0,
             worked: Duration::ZERO,
             since: Duration::ZERO,
+            effort: Effort::new(),
+            second: Second::default(),
             buffer: Box::new([0; MAX_DATAGRAM]),
         }
     }
@@ -141,11 +146,24 @@ impl Ticker {
             return;
         }
         let permille = self.worked.as_micros() * 1_000 / passed.as_micros().max(1);
-        if let Some(thread) = self.meters.threads.get(self.number) {
-            let permille = u32::try_from(permille).unwrap_or(u32::MAX);
-            thread.busy_permille.store(permille, Ordering::Relaxed);
-        }
+        self.second.busy_permille = u32::try_from(permille).unwrap_or(u32::MAX);
         (self.worked, self.since) = (Duration::ZERO, now);
+        self.judge(now);
+    }
+
+    /// A second is over: how busy was it, and what may encoders cost in the next?
+    fn judge(&mut self, now: Duration) {
+        let second = std::mem::take(&mut self.second);
+        let complexity = self.effort.on_second(now, second);
+        let Some(thread) = self.meters.threads.get(self.number) else {
+            return;
+        };
+        thread
+            .busy_permille
+            .store(second.busy_permille, Ordering::Relaxed);
+        if thread.complexity.swap(complexity, Ordering::Relaxed) != complexity {
+            count(&self.meters.complexity_changes);
+        }
     }
 
     fn now(&self) -> Duration {
@@ -218,14 +236,17 @@ impl Ticker {
 
     fn tick_slot(&mut self, millisecond: u64) {
         let (epoch, due) = (self.epoch, slot_time(millisecond));
-        self.walk(
-            slot_of(millisecond, 0),
-            |seated, buffer, meters, lateness| {
-                let fate = seated.tick(epoch.elapsed(), due, buffer, meters);
-                lateness.record(epoch.elapsed().saturating_sub(due));
-                fate
-            },
-        );
+        let (mut ticks, mut late) = (0, 0);
+        self.walk(slot_of(millisecond, 0), |seated, buffer, meters, thread| {
+            let complexity = thread.complexity.load(Ordering::Relaxed);
+            let fate = seated.tick(epoch.elapsed(), due, buffer, meters, complexity);
+            let behind = epoch.elapsed().saturating_sub(due);
+            thread.lateness.record(behind);
+            (ticks, late) = (ticks + 1, late + u32::from(behind >= LATE));
+            fate
+        });
+        self.second.ticks += ticks;
+        self.second.late += late;
     }
 
     fn listen_slot(&mut self, slot: usize, moment: usize) {
@@ -239,7 +260,7 @@ impl Ticker {
     fn walk(
         &mut self,
         slot: usize,
-        step: impl Fn(&mut Seated, &mut [u8], &Meters, &Histogram) -> Fate,
+        mut step: impl FnMut(&mut Seated, &mut [u8], &Meters, &ThreadMeters) -> Fate,
     ) {
         let Self {
             meters,
@@ -254,7 +275,7 @@ impl Ticker {
         };
         let mut at = 0;
         while let Some(seated) = slot.get_mut(at) {
-            if step(seated, &mut buffer[..], meters, &thread.lateness) == Fate::Stays {
+            if step(seated, &mut buffer[..], meters, thread) == Fate::Stays {
                 at += 1;
                 continue;
             }

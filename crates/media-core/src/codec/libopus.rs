@@ -112,18 +112,16 @@ impl Codec for Opus {
             found.and_then(|(_, value)| value.trim().parse::<i32>().ok())
         };
         self.fec_wanted = value("useinbandfec") == Some(1);
-        let bits = value("maxaveragebitrate").unwrap_or(BITS_PER_SECOND);
+        let bits = value("maxaveragebitrate").filter(|bits| *bits > 0);
+        let bits = bits.unwrap_or(BITS_PER_SECOND);
         let bits = bits.clamp(FEWEST_BITS_PER_SECOND, BITS_PER_SECOND);
-        let narrow = value("maxplaybackrate").is_some_and(|hz| hz < 12_000);
+        let band = playable(value("maxplaybackrate"));
         let (silence_saved, constant) = (value("usedtx") == Some(1), value("cbr") == Some(1));
         self.set(|encoder| {
             encoder.set_bitrate(Bitrate::Bits(bits))?;
             encoder.set_dtx(silence_saved)?;
             encoder.set_vbr(!constant)?;
-            match narrow {
-                true => encoder.set_max_bandwidth(Bandwidth::Narrowband),
-                false => encoder.set_max_bandwidth(Bandwidth::Wideband),
-            }
+            encoder.set_max_bandwidth(band)
         });
         self.apply(self.tuning);
     }
@@ -140,6 +138,15 @@ impl Codec for Opus {
             return None;
         }
         self.decoder.as_mut()?.decode(next, lost, true).ok()
+    }
+}
+
+/// RFC 7587 §3.1.1: what a far side that plays so many samples a second can make use of. We say no more than wideband.
+fn playable(hz: Option<i32>) -> Bandwidth {
+    match hz.unwrap_or(48_000) {
+        ..12_000 => Bandwidth::Narrowband,
+        12_000..16_000 => Bandwidth::Mediumband,
+        16_000.. => Bandwidth::Wideband,
     }
 }
 

@@ -1,5 +1,6 @@
 //! RTCP of one leg (RFC 3550 §6): what we sent and heard, told every five seconds, and what the far side tells.
 
+use super::redundancy::Redundancy;
 use super::{Leg, LegEventKind, RtcpPath, Wire};
 use crate::Error;
 use crate::codec::Tuning;
@@ -41,6 +42,7 @@ pub(super) struct Reporter {
     sent: [(u32, Duration); REMEMBERED],
     next: usize,
     remote: Option<ReportBlock>,
+    redundancy: Redundancy,
     round_trip: Option<Duration>,
     buffer: [u8; MAX_COMPOUND],
 }
@@ -74,6 +76,7 @@ impl Reporter {
             sent: [(0, Duration::ZERO); REMEMBERED],
             next: 0,
             remote: None,
+            redundancy: Redundancy::default(),
             round_trip: None,
             buffer: [0; MAX_COMPOUND],
         }
@@ -96,7 +99,7 @@ impl Reporter {
         }
     }
 
-    /// A report of the far side's; loss of ours in percent when it tells of it.
+    /// A report of the far side's; the loss in percent to expect from now on, when it tells of ours.
     pub(super) fn on_report(&mut self, now: Duration, ours: u32, report: &Report) -> Option<u8> {
         let block = match *report {
             Report::Sender { info, block, .. } => {
@@ -109,7 +112,7 @@ impl Reporter {
         let block = block.filter(|block| block.ssrc == ours)?;
         self.remote = Some(block);
         self.measure(now, &block);
-        Some((u32::from(block.fraction_lost) * 100 / 256) as u8)
+        Some(self.redundancy.on_report(block.fraction_lost))
     }
 
     /// RFC 3550 §6.4.1: since our report left, without the time the far side kept it.

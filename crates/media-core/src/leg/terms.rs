@@ -1,6 +1,7 @@
 //! The words of a leg: what it is made of, told, and tells.
 
 use super::{Negotiated, QualityChange, Silence, Timeouts};
+use crate::codec::Tuning;
 use crate::dtmf::Digits;
 use crate::jitter::JitterCounters;
 use crate::playout::{PlayoutEvent, Position, Tag};
@@ -249,4 +250,6 @@ pub struct LegStats {
     pub round_trip_us: Option<u32>,
     /// How the far side sounds to us: mean opinion score by the E-model, 100 to 450; 0 before anything was heard.
     pub mos_centi: u16,
+    /// How our encoder is set now.
+    pub tuning: Tuning,
 }
