@@ -493,15 +493,25 @@ async fn in_a_room_of_twenty_two_everybody_hears_the_others_and_who_goes_is_not_
             }
         }
     };
+    // A machine that is held up fills holes for a moment: what counts is what is heard once it runs again.
+    let hears = |parties: &mut Vec<(LegSeat, LegRings, Phone, LegConfig)>,
+                 at: usize,
+                 right: &dyn Fn(f32) -> bool| {
+        for _ in 0..200 {
+            if right(parties[at].2.last_level(10)) {
+                return;
+            }
+            talk(parties, 5);
+        }
+        panic!("{at} hears {} dBov", parties[at].2.last_level(10));
+    };
+    let about = |expected: f32| move |level: f32| (level - expected).abs() < 1.0;
     talk(&mut parties, 40);
-    let level =
-        |parties: &[(LegSeat, LegRings, Phone, LegConfig)], at: usize| parties[at].2.last_level(10);
-    assert!((level(&parties, 0) + 26.0).abs() < 1.0, "the second alone");
-    assert!((level(&parties, 1) + 20.0).abs() < 1.0, "the first alone");
+    hears(&mut parties, 0, &about(-26.0));
+    hears(&mut parties, 1, &about(-20.0));
     for at in 2..22 {
         // -20 and -26 dBov together.
-        let both = level(&parties, at);
-        assert!((both + 19.0).abs() < 1.0, "{at}: {both}");
+        hears(&mut parties, at, &about(-19.0));
     }
     // The first goes back to its agent; the second hangs up.
     parties[0]
@@ -510,11 +520,12 @@ async fn in_a_room_of_twenty_two_everybody_hears_the_others_and_who_goes_is_not_
         .send(Command::SetMode(Mode::Agent))
         .expect("room");
     talk(&mut parties, 20);
-    assert!((level(&parties, 2) + 26.0).abs() < 1.0);
-    assert!(level(&parties, 0) < -90.0, "no longer in the room");
+    hears(&mut parties, 2, &about(-26.0));
+    let nothing = |level: f32| level < -90.0;
+    hears(&mut parties, 0, &nothing);
     drop(parties.remove(1));
     talk(&mut parties, 20);
-    assert!(level(&parties, 2) < -90.0, "nobody speaks");
+    hears(&mut parties, 2, &nothing);
     media.shutdown();
 }
 
