@@ -1,6 +1,6 @@
 //! A SIP profile as the running server uses it: settings turned into what the cores want.
 
-mod opus;
+mod opus_terms;
 
 use std::{
     net::{IpAddr, SocketAddr, UdpSocket},
@@ -172,7 +172,7 @@ impl Profile {
         let mut codec = capability(name)?;
         if is_opus(&codec.name) {
             let usual = codec.fmtp.take().unwrap_or_default();
-            codec.fmtp = Some(opus::asked(&usual, &self.settings.opus));
+            codec.fmtp = Some(opus_terms::asked(&usual, &self.settings.opus));
         }
         Some(codec)
     }
@@ -183,7 +183,7 @@ impl Profile {
             return fmtp.map(str::to_owned);
         }
         let theirs = fmtp.unwrap_or_default();
-        Some(opus::allowed(theirs, &self.settings.opus))
+        Some(opus_terms::allowed(theirs, &self.settings.opus))
     }
 
     fn media_policy(&self) -> MediaPolicy {
