@@ -104,6 +104,8 @@ pub(crate) fn settings(config: &Config) -> Result<settings::Settings, settings::
         &settings::Known {
             codecs: &codecs,
             language_models: &providers::llm::kinds(),
+            voices: &providers::tts::kinds(),
+            recognisers: &providers::stt::kinds(),
         },
     )
 }

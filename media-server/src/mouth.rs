@@ -11,7 +11,7 @@ use std::{sync::Arc, time::Duration};
 use media_core::playout::Tag;
 use model::agent::VoiceConfig;
 use providers::{
-    Providers,
+    ProviderError, Providers,
     tts::{SpeakRequest, Speech, SpeechEvent, SpeechPlan},
 };
 use tokio::{sync::mpsc, task::JoinHandle, time::Instant};
@@ -78,6 +78,11 @@ pub enum Report {
         samples: u64,
         /// It is the utterance's first.
         first: bool,
+    },
+    /// A voice failed, and another goes on in its place.
+    Trouble {
+        /// Which, and why.
+        error: ProviderError,
     },
     /// Nothing more of this utterance will be rendered.
     Over {
@@ -323,6 +328,7 @@ impl Task {
                     self.piece_done(&speaking.piece);
                 }
             }
+            SpeechEvent::Trouble(error) => (self.reports)(Report::Trouble { error }),
             SpeechEvent::Failed(error) => self.fail(tag, error.to_string()),
         }
     }

@@ -6,6 +6,7 @@
 use std::{
     collections::VecDeque,
     sync::{Mutex, PoisonError},
+    time::Duration,
 };
 
 use model::agent::VoiceConfig;
@@ -13,11 +14,15 @@ use providers::{
     Providers,
     tts::{SpeakRequest, SpeechEvent},
 };
+use tokio::time::Instant;
 
 /// Texts kept; the one not asked for longest goes first.
 const MAX_ENTRIES: usize = 32;
 /// A text longer than this is rendered when it is said: it is no greeting.
 const MAX_TEXT_BYTES: usize = 400;
+
+/// What another voice said in place of the one that was asked for is kept for the call that rings.
+const STAND_IN: Duration = Duration::from_secs(10);
 
 /// See the module.
 #[derive(Default)]
@@ -29,6 +34,7 @@ struct Entry {
     text: String,
     voice: VoiceConfig,
     events: Vec<SpeechEvent>,
+    until: Option<Instant>,
 }
 
 impl SpeechCache {
@@ -37,7 +43,7 @@ impl SpeechCache {
         let mut entries = self.entries.lock().unwrap_or_else(PoisonError::into_inner);
         let at = entries
             .iter()
-            .position(|e| e.text == text && e.voice == *voice)?;
+            .position(|e| e.text == text && e.voice == *voice && e.is_fresh())?;
         let entry = entries.remove(at)?;
         let events = entry.events.clone();
         entries.push_front(entry);
@@ -50,14 +56,26 @@ impl SpeechCache {
             return;
         }
         if let Some(events) = render(providers, text, voice).await {
+            let stands_in = |event: &SpeechEvent| matches!(event, SpeechEvent::Trouble(_));
+            let until = events
+                .iter()
+                .any(stands_in)
+                .then(|| Instant::now() + STAND_IN);
             let mut entries = self.entries.lock().unwrap_or_else(PoisonError::into_inner);
             entries.push_front(Entry {
                 text: text.to_owned(),
                 voice: voice.clone(),
                 events,
+                until,
             });
             entries.truncate(MAX_ENTRIES);
         }
+    }
+}
+
+impl Entry {
+    fn is_fresh(&self) -> bool {
+        self.until.is_none_or(|until| Instant::now() < until)
     }
 }
 

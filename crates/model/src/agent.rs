@@ -93,9 +93,9 @@ pub struct AgentConfig {
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize, ToSchema)]
 #[serde(deny_unknown_fields)]
 pub struct VoiceConfig {
-    /// A text-to-speech provider of the table (`local`, `fake`).
+    /// A voice provider: `local`, or one that the operator declared (`[providers.NAME]`).
     pub provider: String,
-    /// The provider's voice (`rms`, `kal`).
+    /// The provider's voice (`rms`, `kal`); `default` = the one the operator declared.
     pub name: String,
     /// Speaking rate, 0.5 to 2; 1 is the voice's own.
     #[serde(default = "one")]

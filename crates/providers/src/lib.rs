@@ -12,6 +12,7 @@
 //! bytes through `egress`. The fakes are providers like the others: load and fault tests use them.
 
 pub mod brain;
+mod breaker;
 mod error;
 pub mod llm;
 mod registry;
@@ -19,4 +20,4 @@ pub mod stt;
 pub mod tts;
 
 pub use error::{Class, ProviderError};
-pub use registry::{Fakes, LlmEntry, Providers, Shared};
+pub use registry::{Entry, Fakes, Providers, Shared};

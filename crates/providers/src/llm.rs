@@ -18,7 +18,7 @@ use tokio::{
     task::AbortHandle,
 };
 
-use crate::{Class, LlmEntry, ProviderError, Shared};
+use crate::{Entry, ProviderError, Shared};
 
 /// Events that may wait for a slow reader.
 const WAITING: usize = 64;
@@ -31,7 +31,7 @@ pub struct LlmSpec {
     /// As the operator names it in his files (`kind`).
     pub kind: &'static str,
     /// Makes one for an entry, its fallbacks aside.
-    pub open: fn(&Shared, &LlmEntry) -> Opened,
+    pub open: fn(&Shared, &Entry) -> Opened,
 }
 
 /// Every kind of language model. Adding one is a file and a line here.
@@ -88,15 +88,8 @@ impl Drop for Thinking {
 }
 
 /// Where an entry is asked: its base URL and the path of what it speaks.
-fn endpoint(entry: &LlmEntry, path: &str) -> Result<String, ProviderError> {
-    match entry.url.trim_end_matches('/') {
-        "" => Err(ProviderError::new(
-            &entry.name,
-            Class::Fatal,
-            "no url is declared for it",
-        )),
-        base => Ok(format!("{base}/{path}")),
-    }
+fn endpoint(entry: &Entry, path: &str) -> Result<String, ProviderError> {
+    Ok(format!("{}/{path}", entry.base()?))
 }
 
 /// The model to ask: the agent's, or the operator's where the agent leaves it open.
@@ -108,7 +101,7 @@ fn model_of<'a>(own: &'a Option<String>, think: &'a ThinkRequest) -> &'a str {
 /// Opens every entry, with its fallbacks behind it.
 pub(crate) fn open_all(
     shared: &Shared,
-    entries: &[LlmEntry],
+    entries: &[Entry],
 ) -> Result<BTreeMap<String, Arc<dyn Llm>>, ProviderError> {
     let mut alone: BTreeMap<String, Arc<dyn Llm>> = BTreeMap::new();
     for entry in entries {

@@ -33,26 +33,63 @@ pub struct Fakes {
     pub llm: Arc<FakeLlm>,
 }
 
-/// A language model that the operator declared.
+/// A language model, a voice or a recogniser that the operator declared.
 #[derive(Clone, PartialEq, Eq)]
-pub struct LlmEntry {
+pub struct Entry {
     /// As agents name it.
     pub name: String,
-    /// A row of [`llm::ALL`].
+    /// A row of [`llm::ALL`], [`tts::ALL`] or [`stt::ALL`].
     pub kind: String,
     /// Base URL (`http://127.0.0.1:8000/v1`).
     pub url: String,
     /// API key.
     pub key: Option<String>,
-    /// The model to ask when an agent says `default`.
+    /// The model to ask; of language models, when an agent says `default`.
     pub model: Option<String>,
-    /// Other entries to ask, in turn, when this one fails before its first word.
+    /// The voice when an agent says `default`, or when it stands in for another.
+    pub voice: Option<String>,
+    /// Other entries of its sort to ask, in turn, when this one fails.
     pub fallbacks: Vec<String>,
 }
 
-impl std::fmt::Debug for LlmEntry {
+impl Entry {
+    /// What is built in needs no more than its name.
+    pub fn built_in(name: &str) -> Self {
+        Self {
+            name: name.into(),
+            kind: name.into(),
+            url: String::new(),
+            key: None,
+            model: None,
+            voice: None,
+            fallbacks: Vec::new(),
+        }
+    }
+
+    /// Its base URL without the last slash.
+    ///
+    /// # Errors
+    /// When it has none.
+    pub(crate) fn base(&self) -> Result<&str, ProviderError> {
+        match self.url.trim_end_matches('/') {
+            "" => Err(ProviderError::new(
+                &self.name,
+                Class::Fatal,
+                "no url is declared for it",
+            )),
+            base => Ok(base),
+        }
+    }
+
+    /// Its key, unless that is empty.
+    pub(crate) fn secret(&self) -> Option<String> {
+        self.key.clone().filter(|key| !key.is_empty())
+    }
+}
+
+impl std::fmt::Debug for Entry {
     fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
-        f.debug_struct("LlmEntry")
+        f.debug_struct("Entry")
             .field("name", &self.name)
             .field("kind", &self.kind)
             .field("key", &self.key.as_ref().map(|_| "***"))
@@ -67,6 +104,7 @@ impl std::fmt::Debug for LlmEntry {
 pub struct Providers {
     shared: Shared,
     llms: Arc<BTreeMap<String, Arc<dyn Llm>>>,
+    voices: Arc<BTreeMap<String, tts::Opened>>,
 }
 
 impl Providers {
@@ -74,11 +112,16 @@ impl Providers {
     ///
     /// # Errors
     /// An entry of an unknown kind, or with a fallback that is not declared.
-    pub fn new(shared: Shared, llms: &[LlmEntry]) -> Result<Self, ProviderError> {
-        let llms = llm::open_all(&shared, llms)?;
+    pub fn new(shared: Shared, entries: &[Entry]) -> Result<Self, ProviderError> {
+        let elsewhere = [tts::kinds(), stt::kinds()].concat();
+        let (speech, models): (Vec<Entry>, Vec<Entry>) = entries
+            .iter()
+            .cloned()
+            .partition(|entry| elsewhere.contains(&entry.kind.as_str()));
         Ok(Self {
+            llms: Arc::new(llm::open_all(&shared, &models)?),
+            voices: Arc::new(tts::open_all(&shared, &speech)?),
             shared,
-            llms: Arc::new(llms),
         })
     }
 
@@ -87,10 +130,9 @@ impl Providers {
     /// # Errors
     /// No such row, or what it needs is not there.
     pub fn tts(&self, name: &str) -> Result<Arc<dyn Tts>, ProviderError> {
-        let row = tts::ALL.iter().find(|row| row.name == name);
-        let names: Vec<&str> = tts::ALL.iter().map(|row| row.name).collect();
-        let row = row.ok_or_else(|| ProviderError::unknown("voice", name, &names))?;
-        (row.open)(&self.shared)
+        let names: Vec<&str> = self.voices.keys().map(String::as_str).collect();
+        let found = self.voices.get(name).cloned();
+        found.unwrap_or_else(|| Err(ProviderError::unknown("voice", name, &names)))
     }
 
     /// A recogniser by name.

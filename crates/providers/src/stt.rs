@@ -23,6 +23,11 @@ pub struct SttSpec {
 /// Every recogniser. Adding one is a file and a line here.
 pub const ALL: &[SttSpec] = &[local::SPEC, fake::SPEC];
 
+/// The kinds that the operator declares.
+pub fn kinds() -> Vec<&'static str> {
+    Vec::new()
+}
+
 /// A recogniser.
 pub trait Stt: Send + Sync {
     /// Begins to recognise a stretch of speech. Call it within a tokio runtime.

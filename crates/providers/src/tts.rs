@@ -1,25 +1,49 @@
 //! Text to speech: the contract, and the table of providers.
 
+mod chain;
+mod drive;
+pub mod elevenlabs;
 pub mod fake;
 pub mod local;
+pub mod openai;
+mod pcm;
 
-use std::{ops::Range, sync::Arc};
+use std::{collections::BTreeMap, ops::Range, sync::Arc};
 
 use futures_util::{StreamExt, stream::BoxStream};
 use model::transcript::Timing;
 
-use crate::{Class, ProviderError, Shared};
+use crate::{Class, Entry, ProviderError, Shared, breaker::Breaker};
+use chain::{Chain, Member};
+
+/// The voice that stands in last of all.
+const LAST: &str = local::NAME;
 
 /// One row of the table.
 pub struct TtsSpec {
-    /// As agents name it (`AgentConfig.voice.provider`).
-    pub name: &'static str,
-    /// Makes it; `Err` when what it needs is not there.
-    pub open: fn(&Shared) -> Result<Arc<dyn Tts>, ProviderError>,
+    /// As the operator names it in his files (`kind`); what is built in, as agents name it
+    /// (`AgentConfig.voice.provider`).
+    pub kind: &'static str,
+    /// It is there without an entry of the operator's.
+    pub built_in: bool,
+    /// Makes it, its fallbacks aside; `Err` when what it needs is not there.
+    pub open: fn(&Shared, &Entry) -> Result<Arc<dyn Tts>, ProviderError>,
 }
 
 /// Every voice provider. Adding one is a file and a line here.
-pub const ALL: &[TtsSpec] = &[local::SPEC, fake::SPEC];
+pub const ALL: &[TtsSpec] = &[
+    local::SPEC,
+    fake::SPEC,
+    elevenlabs::SPEC,
+    elevenlabs::HTTP,
+    openai::SPEC,
+];
+
+/// The kinds that the operator declares.
+pub fn kinds() -> Vec<&'static str> {
+    let declared = ALL.iter().filter(|row| !row.built_in);
+    declared.map(|row| row.kind).collect()
+}
 
 /// A voice provider.
 pub trait Tts: Send + Sync {
@@ -28,8 +52,10 @@ pub trait Tts: Send + Sync {
     /// # Errors
     /// When nothing will be spoken at all; later failures come as [`SpeechEvent::Failed`].
     fn speak(&self, request: SpeakRequest) -> Result<Speech, ProviderError>;
-    /// The voices it has now.
+    /// The voices it has now; none when it cannot say.
     fn voices(&self) -> Vec<String>;
+    /// A call may want this voice soon: what takes time is done now. Within a tokio runtime.
+    fn warm(&self, _voice: &str) {}
 }
 
 /// Something to say.
@@ -50,6 +76,8 @@ pub enum SpeechEvent {
     Plan(SpeechPlan),
     /// 8 kHz PCM16 mono.
     Audio(Arc<[i16]>),
+    /// A voice failed, and another goes on where it broke off.
+    Trouble(ProviderError),
     /// All was spoken.
     Done,
     /// No more will come.
@@ -83,15 +111,15 @@ pub struct PlannedWord {
 /// Speech on its way. Pulled, so nothing piles up; dropping it cancels the rest. It ends in exactly
 /// one [`SpeechEvent::Done`] or [`SpeechEvent::Failed`].
 pub struct Speech {
-    provider: &'static str,
+    provider: String,
     events: Option<BoxStream<'static, SpeechEvent>>,
 }
 
 impl Speech {
     /// Wraps what a provider gives.
-    pub fn new(provider: &'static str, events: BoxStream<'static, SpeechEvent>) -> Self {
+    pub fn new(provider: impl Into<String>, events: BoxStream<'static, SpeechEvent>) -> Self {
         Self {
-            provider,
+            provider: provider.into(),
             events: Some(events),
         }
     }
@@ -102,11 +130,65 @@ impl Speech {
         let event = next.unwrap_or_else(|| {
             let class = Class::Retry { after: None };
             let why = "the voice broke off";
-            SpeechEvent::Failed(ProviderError::new(self.provider, class, why))
+            SpeechEvent::Failed(ProviderError::new(&self.provider, class, why))
         });
         if matches!(event, SpeechEvent::Done | SpeechEvent::Failed(_)) {
             self.events = None;
         }
         Some(event)
     }
+}
+
+/// Opens every voice, with those behind it that go on where it breaks off.
+pub(crate) fn open_all(
+    shared: &Shared,
+    entries: &[Entry],
+) -> Result<BTreeMap<String, Opened>, ProviderError> {
+    let mut alone: BTreeMap<String, Result<Member, ProviderError>> = BTreeMap::new();
+    for row in ALL {
+        let built_in = row.built_in.then(|| Entry::built_in(row.kind));
+        let declared = entries.iter().filter(|entry| entry.kind == row.kind);
+        for entry in built_in.iter().chain(declared) {
+            let member = (row.open)(shared, entry).map(|tts| Member {
+                name: entry.name.clone(),
+                voice: entry.voice.clone(),
+                tts,
+                breaker: Arc::new(Breaker::default()),
+            });
+            alone.insert(entry.name.clone(), member);
+        }
+    }
+    let voices = alone.iter().map(|(name, member)| {
+        let entry = entries.iter().find(|entry| &entry.name == name);
+        let behind = entry.map_or(&[][..], |entry| &entry.fallbacks);
+        Ok((name.clone(), chained(member, behind, &alone)?))
+    });
+    voices.collect()
+}
+
+/// A voice, or why there is none.
+pub(crate) type Opened = Result<Arc<dyn Tts>, ProviderError>;
+
+fn chained(
+    member: &Result<Member, ProviderError>,
+    behind: &[String],
+    alone: &BTreeMap<String, Result<Member, ProviderError>>,
+) -> Result<Opened, ProviderError> {
+    let mut row = match member {
+        Ok(first) => vec![first.clone()],
+        Err(error) => return Ok(Err(error.clone())),
+    };
+    for name in behind {
+        let known: Vec<&str> = alone.keys().map(String::as_str).collect();
+        let next = alone.get(name);
+        let next = next.ok_or_else(|| ProviderError::unknown("fallback", name, &known))?;
+        row.extend(next.clone().ok());
+    }
+    if row.iter().all(|member| member.name != LAST) {
+        row.extend(alone.get(LAST).and_then(|last| last.clone().ok()));
+    }
+    Ok(Ok(match row.as_slice() {
+        [only] => only.tts.clone(),
+        _ => Arc::new(Chain(row)),
+    }))
 }

@@ -8,7 +8,7 @@ use std::{
 
 use call_core::brain::{ChatMessage, MindEvent, ThinkId, ThinkRequest};
 use egress::{Egress, EgressConfig};
-use providers::{Fakes, LlmEntry, Providers, Shared};
+use providers::{Entry, Fakes, Providers, Shared};
 use tokio::{
     io::{AsyncReadExt, AsyncWriteExt},
     net::{TcpListener, TcpStream},
@@ -70,18 +70,19 @@ const BUSY: &str =
     "HTTP/1.1 429 Too Many\r\nRetry-After: 0\r\nContent-Length: 0\r\nConnection: close\r\n\r\n";
 const DENIED: &str = "HTTP/1.1 401 No\r\nContent-Length: 31\r\nConnection: close\r\n\r\n{\"error\":{\"message\":\"bad key\"}}";
 
-fn entry(name: &str, addr: SocketAddr, fallbacks: &[&str]) -> LlmEntry {
-    LlmEntry {
+fn entry(name: &str, addr: SocketAddr, fallbacks: &[&str]) -> Entry {
+    Entry {
         name: name.into(),
         kind: "openai".into(),
         url: format!("http://{addr}/v1/"),
         key: Some("k".into()),
         model: Some("tiny".into()),
+        voice: None,
         fallbacks: fallbacks.iter().map(|name| (*name).to_owned()).collect(),
     }
 }
 
-async fn answer(entries: Vec<LlmEntry>) -> Vec<MindEvent> {
+async fn answer(entries: Vec<Entry>) -> Vec<MindEvent> {
     let shared = Shared {
         egress: Egress::new(EgressConfig::default()).unwrap(),
         pool: None,

@@ -45,7 +45,7 @@ pub use load::{load, load_with};
 pub use opus_terms::{Dtx, Opus};
 pub use phones::{Digest, DigestAlgorithm, Registrar};
 pub use profile::{Auth, Dtmf, Negotiation, Profile, ProfileLimits, Rtp, Srtp, Trunk};
-pub use providers::LanguageModel;
+pub use providers::Provider;
 pub use schemas::schemas;
 pub use secret::Secret;
 pub use server::{
@@ -82,4 +82,8 @@ pub struct Known<'a> {
     pub codecs: &'a [&'a str],
     /// Kinds of language models, as in the table of providers.
     pub language_models: &'a [&'a str],
+    /// Kinds of voices elsewhere, likewise.
+    pub voices: &'a [&'a str],
+    /// Kinds of recognisers elsewhere, likewise.
+    pub recognisers: &'a [&'a str],
 }

@@ -10,7 +10,7 @@ use call_core::length::Length;
 use schemars::JsonSchema;
 use serde::{Deserialize, Deserializer};
 
-use crate::{Dns, LanguageModel, Outbound, Registrar, Secret, Stir};
+use crate::{Dns, Outbound, Provider, Registrar, Secret, Stir};
 
 /// The server file.
 #[derive(Debug, Clone, Deserialize, JsonSchema)]
@@ -41,8 +41,8 @@ pub struct Server {
     pub speech: Speech,
     /// A language model server.
     pub llm: Llm,
-    /// More language model servers, by name.
-    pub providers: BTreeMap<String, LanguageModel>,
+    /// Language models, voices and recognisers elsewhere, by name.
+    pub providers: BTreeMap<String, Provider>,
     /// Media threads.
     pub media: Media,
     /// Limits of the whole node.

@@ -11,6 +11,8 @@ use settings::{Faults, Known, load_with};
 const KNOWN: Known<'static> = Known {
     codecs: &["PCMU", "PCMA"],
     language_models: &["openai", "anthropic"],
+    voices: &["elevenlabs"],
+    recognisers: &["deepgram"],
 };
 
 fn folders() -> Vec<PathBuf> {

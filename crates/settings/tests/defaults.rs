@@ -11,6 +11,8 @@ use settings::{Auth, Known, Mode, Settings, Transport, load_with};
 const KNOWN: Known<'static> = Known {
     codecs: &["PCMU", "PCMA"],
     language_models: &["openai", "anthropic"],
+    voices: &["elevenlabs"],
+    recognisers: &["deepgram"],
 };
 
 fn load(config: Option<&Path>) -> Settings {
@@ -174,6 +176,8 @@ fn a_trunk_takes_from_its_carrier_what_it_does_not_say() {
     let known = Known {
         codecs: &["PCMU", "PCMA"],
         language_models: &["openai", "anthropic"],
+        voices: &["elevenlabs"],
+        recognisers: &["deepgram"],
     };
     let settings =
         load_with(Some(&config), &BTreeMap::new(), &known).unwrap_or_else(|f| panic!("{f}"));

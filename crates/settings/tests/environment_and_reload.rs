@@ -9,6 +9,8 @@ use settings::{Faults, Known, Live, Settings, load_with};
 const KNOWN: Known<'static> = Known {
     codecs: &["PCMU", "PCMA"],
     language_models: &["openai", "anthropic"],
+    voices: &["elevenlabs"],
+    recognisers: &["deepgram"],
 };
 
 fn environment(pairs: &[(&str, &str)]) -> BTreeMap<String, String> {

@@ -22,6 +22,8 @@ impl Imported {
         let known = Known {
             codecs: &CODECS,
             language_models: &["openai"],
+            voices: &["elevenlabs"],
+            recognisers: &["deepgram"],
         };
         let report = import::freeswitch(folder, into.path(), &known).unwrap();
         Self { into, report }
@@ -47,6 +49,8 @@ fn what_is_carried_passes_the_check() {
     let known = Known {
         codecs: &CODECS,
         language_models: &["openai"],
+        voices: &["elevenlabs"],
+        recognisers: &["deepgram"],
     };
     let config = imported.into.path().join("sidetone.toml");
     let settings =
@@ -200,6 +204,8 @@ fn a_folder_without_a_profile_is_an_error() {
     let known = Known {
         codecs: &CODECS,
         language_models: &["openai"],
+        voices: &["elevenlabs"],
+        recognisers: &["deepgram"],
     };
     let gone = into.path().join("gone");
     let error = import::freeswitch(&gone, into.path(), &known).unwrap_err();
@@ -227,6 +233,8 @@ fn mutilated_files_are_told_and_break_nothing() {
     let known = Known {
         codecs: &CODECS,
         language_models: &["openai"],
+        voices: &["elevenlabs"],
+        recognisers: &["deepgram"],
     };
     for _ in 0..300 {
         let folder = tempfile::tempdir().unwrap();

@@ -89,7 +89,7 @@ async fn render(providers: &providers::Providers, text: &str) -> Result<Arc<[i16
         match event {
             SpeechEvent::Audio(sound) => pcm.extend_from_slice(&sound),
             SpeechEvent::Failed(error) => return Err(error.to_string()),
-            SpeechEvent::Plan(_) | SpeechEvent::Done => {}
+            SpeechEvent::Plan(_) | SpeechEvent::Trouble(_) | SpeechEvent::Done => {}
         }
     }
     Ok(pcm.into())

@@ -129,6 +129,11 @@ pub(super) fn mouth_report(state: &mut State, report: Report) {
             samples,
             first,
         } => rendered(state, tag, samples, first),
+        Report::Trouble { error } => state.dossier().write(FactKind::ProviderTrouble {
+            role: "tts".into(),
+            provider: error.provider,
+            what: error.why,
+        }),
         Report::Over { tag, end } => over(state, tag, end),
     }
     drain(state);

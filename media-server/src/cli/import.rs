@@ -20,6 +20,8 @@ pub(super) fn run(args: &Args) -> anyhow::Result<ExitCode> {
     let known = Known {
         codecs: &codecs,
         language_models: &providers::llm::kinds(),
+        voices: &providers::tts::kinds(),
+        recognisers: &providers::stt::kinds(),
     };
     let report = import::freeswitch(&args.from, &args.into, &known)?;
     println!(

@@ -9,7 +9,7 @@ use std::{
 use control_api::envelope::NodeSeal;
 use control_api::envelope::{KeySource, Keys};
 use local_speech::{Models, Pool, PoolConfig, Voices, VoicesConfig};
-use providers::{Fakes, LlmEntry, Providers, Shared};
+use providers::{Entry, Fakes, Providers, Shared};
 use ractor::{Actor, ActorRef};
 use settings::Mode;
 use sip_core::{registrar::RegistrarConfig, tokens::TokenSource};
@@ -442,13 +442,14 @@ fn providers(
         voices: Some(speech.voices.clone()),
         fakes,
     };
-    let models = server.language_models().into_iter();
-    let entries = models.map(|(name, model)| LlmEntry {
+    let models = server.all_providers().into_iter();
+    let entries = models.map(|(name, model)| Entry {
         name,
         kind: model.kind,
         url: model.url,
         key: model.key.map(|key| key.expose().to_owned()),
         model: model.model,
+        voice: model.voice,
         fallbacks: model.fallbacks,
     });
     Ok(Providers::new(shared, &entries.collect::<Vec<_>>())?)

@@ -94,6 +94,8 @@ async fn read(state: &State, source: Option<PathBuf>) -> Result<Arc<settings::Se
         let known = settings::Known {
             codecs: &codecs,
             language_models: &providers::llm::kinds(),
+            voices: &providers::tts::kinds(),
+            recognisers: &providers::stt::kinds(),
         };
         services.settings.reload(source.as_deref(), &known)
     });

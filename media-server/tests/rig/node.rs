@@ -130,6 +130,8 @@ impl Site {
         let known = settings::Known {
             codecs: &codecs,
             language_models: &providers::llm::kinds(),
+            voices: &providers::tts::kinds(),
+            recognisers: &providers::stt::kinds(),
         };
         let settings = settings::load(Some(&self.config()), &known);
         let settings = settings.unwrap_or_else(|faults| panic!("{faults}"));

@@ -75,7 +75,7 @@ pub async fn render(pieces: &[String]) -> Vec<i16> {
             match event {
                 SpeechEvent::Audio(more) => pcm.extend_from_slice(&more),
                 SpeechEvent::Failed(error) => panic!("{error}"),
-                SpeechEvent::Plan(_) | SpeechEvent::Done => {}
+                SpeechEvent::Plan(_) | SpeechEvent::Trouble(_) | SpeechEvent::Done => {}
             }
         }
     }

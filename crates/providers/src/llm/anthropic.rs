@@ -17,7 +17,7 @@ use super::{
     drive::{Answer, Driven, Wire},
     endpoint, model_of, refusal,
 };
-use crate::{LlmEntry, ProviderError};
+use crate::{Entry, ProviderError};
 
 pub use read::Reading;
 pub use write::body;
@@ -44,7 +44,7 @@ struct Anthropic {
 }
 
 impl Anthropic {
-    fn new(entry: &LlmEntry) -> Result<Self, ProviderError> {
+    fn new(entry: &Entry) -> Result<Self, ProviderError> {
         Ok(Self {
             name: entry.name.clone(),
             url: endpoint(entry, "messages")?,

@@ -41,7 +41,7 @@ fn text_at(value: &Value, places: &[&str]) -> Option<String> {
 }
 
 /// A server's words, in one line, without control characters and not too long.
-pub(super) fn shown(text: &str) -> String {
+pub(crate) fn shown(text: &str) -> String {
     let plain = text.chars().map(|c| if c.is_control() { ' ' } else { c });
     plain.take(SHOWN).collect()
 }

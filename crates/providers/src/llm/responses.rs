@@ -16,7 +16,7 @@ use super::{
     drive::{Answer, Driven, Wire},
     endpoint, model_of, refusal,
 };
-use crate::{LlmEntry, ProviderError};
+use crate::{Entry, ProviderError};
 
 pub use read::Reading;
 pub use write::body;
@@ -40,7 +40,7 @@ struct Responses {
 }
 
 impl Responses {
-    fn new(entry: &LlmEntry) -> Result<Self, ProviderError> {
+    fn new(entry: &Entry) -> Result<Self, ProviderError> {
         Ok(Self {
             name: entry.name.clone(),
             url: endpoint(entry, "responses")?,

@@ -14,8 +14,9 @@ const CHUNK: usize = 800;
 
 /// The row of the table.
 pub const SPEC: TtsSpec = TtsSpec {
-    name: NAME,
-    open: |shared| Ok(shared.fakes.tts.clone()),
+    kind: NAME,
+    built_in: true,
+    open: |shared, _| Ok(shared.fakes.tts.clone()),
 };
 
 /// What goes wrong.

@@ -10,12 +10,13 @@ use tokio::sync::mpsc::Receiver;
 use super::{PlannedWord, SpeakRequest, Speech, SpeechEvent, SpeechPlan, Tts, TtsSpec};
 use crate::{Class, ProviderError, Shared};
 
-const NAME: &str = "local";
+pub(super) const NAME: &str = "local";
 
 /// The row of the table.
 pub const SPEC: TtsSpec = TtsSpec {
-    name: NAME,
-    open: |shared| match &shared.voices {
+    kind: NAME,
+    built_in: true,
+    open: |shared, _| match &shared.voices {
         Some(voices) => Ok(Arc::new(LocalTts(voices.clone()))),
         None => Err(missing(shared)),
     },
