@@ -27,7 +27,7 @@ pub struct TtsSpec {
     /// It is there without an entry of the operator's.
     pub built_in: bool,
     /// Makes it, its fallbacks aside; `Err` when what it needs is not there.
-    pub open: fn(&Shared, &Entry) -> Result<Arc<dyn Tts>, ProviderError>,
+    pub open: fn(&Shared, &Entry) -> Opened,
 }
 
 /// Every voice provider. Adding one is a file and a line here.
@@ -167,7 +167,7 @@ pub(crate) fn open_all(
 }
 
 /// A voice, or why there is none.
-pub(crate) type Opened = Result<Arc<dyn Tts>, ProviderError>;
+pub type Opened = Result<Arc<dyn Tts>, ProviderError>;
 
 fn chained(
     member: &Result<Member, ProviderError>,

@@ -94,7 +94,7 @@ impl Machine {
             match event {
                 SpeechEvent::Audio(more) => pcm.extend(more.iter().copied().map(through_ulaw)),
                 SpeechEvent::Failed(error) => panic!("{error}"),
-                SpeechEvent::Plan(_) | SpeechEvent::Done => {}
+                SpeechEvent::Plan(_) | SpeechEvent::Trouble(_) | SpeechEvent::Done => {}
             }
         }
         pcm.extend([0; 1_600]);

@@ -60,7 +60,7 @@ pub(super) struct Driven<W> {
 impl<W: HttpWire> Tts for Driven<W> {
     fn speak(&self, speak: SpeakRequest) -> Result<Speech, ProviderError> {
         let reading = self.wire.reading(&speak);
-        let source = Source::Asking(self.wire.request(&speak).limits(limits()));
+        let source = Source::Asking(Box::new(self.wire.request(&speak).limits(limits())));
         let name = self.wire.name().to_owned();
         Ok(speech(Going {
             egress: self.egress.clone(),
@@ -151,7 +151,7 @@ fn limits() -> Limits {
 
 /// Where the bytes come from, in the order of its life.
 enum Source {
-    Asking(Request),
+    Asking(Box<Request>),
     Answered(Box<Response>),
     Opening(WsRequest, Vec<String>),
     Opened(Box<WebSocket>, Vec<String>),
@@ -197,7 +197,7 @@ impl Going {
     async fn step(&mut self) -> Result<(), ProviderError> {
         self.source = match std::mem::replace(&mut self.source, Source::Over) {
             Source::Asking(request) => {
-                let sent = self.egress.send(Policy::Named, request).await;
+                let sent = self.egress.send(Policy::Named, *request).await;
                 let response = sent.map_err(|error| self.failed(&error))?;
                 answered(&self.name, response).await?
             }
