@@ -30,7 +30,7 @@ pub fn name(kind: &FactKind) -> &'static str {
         FactKind::RecordingStarted { .. } => "recording.started",
         FactKind::RecordingPaused { .. } => "recording.paused",
         FactKind::RecordingResumed { .. } => "recording.resumed",
-        FactKind::RecordingDeleted => "recording.deleted",
+        FactKind::RecordingDeleted => RECORDING_DELETED,
         FactKind::RecordingReady { .. } => "recording.captured",
         FactKind::Media(_) => "call.quality",
         FactKind::QualityChanged { .. } => "call.quality_changed",
@@ -57,6 +57,8 @@ pub const CORRECTED: &str = "call.corrected";
 pub const OUTBOUND_REQUESTED: &str = "call.outbound_requested";
 /// The office assumes that the call's switch died; provisional.
 pub const LOST: &str = "call.lost";
+/// The recording was deleted, or is about to be.
+pub const RECORDING_DELETED: &str = "recording.deleted";
 /// The recording can be fetched.
 pub const RECORDING_READY: &str = "recording.ready";
 /// A booking was made.

@@ -35,8 +35,10 @@ mod upload;
 mod vault;
 
 pub use clock::Stamp;
+pub use egress::Bucket;
 pub use fold::{CallMetrics, CallState};
 pub use key_files::{AdminKey, node_key_from_file};
 pub use office::{Office, OfficeConfig, OfficeError};
 pub use rekey::{RekeyError, Rekeyed, rekey};
 pub use routes::openapi_text;
+pub use vault::VaultError;

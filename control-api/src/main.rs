@@ -9,7 +9,7 @@ use std::{
 use anyhow::{Context as _, bail};
 use clap::{Args, Parser, Subcommand};
 use control_api::{
-    Office, OfficeConfig,
+    Bucket, Office, OfficeConfig,
     auth::{Role, Scope, key},
     envelope::{KeySource, Keys},
     node_key_from_file,
@@ -65,7 +65,69 @@ struct Serve {
     #[arg(long, default_value = "data/admin.key")]
     admin_key_file: PathBuf,
     #[command(flatten)]
+    recordings: Recordings,
+    #[command(flatten)]
     envelope: Envelope,
+}
+
+/// Recordings in an S3 bucket. The id of its key and the key are in SIDETONE_RECORDINGS__ACCESS_KEY and SIDETONE_RECORDINGS__SECRET_KEY.
+#[derive(Args)]
+struct Recordings {
+    /// The bucket that recordings go to; without it they stay in the data folder.
+    #[arg(long)]
+    recordings_bucket: Option<String>,
+    /// The service, https://s3.example; without it Amazon's in the region.
+    #[arg(long, requires = "recordings_bucket")]
+    recordings_endpoint: Option<String>,
+    /// Its region.
+    #[arg(long, default_value = "us-east-1")]
+    recordings_region: String,
+    /// What the names of objects begin with.
+    #[arg(long, default_value = "", hide_default_value = true)]
+    recordings_prefix: String,
+    /// A file with the id of the key and the key, one on each line, instead of the environment.
+    #[arg(long, requires = "recordings_bucket")]
+    recordings_key_file: Option<PathBuf>,
+}
+
+impl Recordings {
+    fn bucket(self) -> anyhow::Result<Option<Bucket>> {
+        let Some(name) = self.recordings_bucket else {
+            return Ok(None);
+        };
+        let (access_key, secret_key) = match self.recordings_key_file {
+            Some(path) => key_in(&path)?,
+            None => (
+                key_from("SIDETONE_RECORDINGS__ACCESS_KEY")?,
+                key_from("SIDETONE_RECORDINGS__SECRET_KEY")?,
+            ),
+        };
+        Ok(Some(Bucket {
+            name,
+            endpoint: self.recordings_endpoint,
+            region: self.recordings_region,
+            prefix: self.recordings_prefix,
+            access_key,
+            secret_key,
+        }))
+    }
+}
+
+fn key_from(name: &str) -> anyhow::Result<String> {
+    let found = settings::variable(name).map(|text| text.expose().to_owned());
+    found.with_context(|| format!("a bucket needs {name}, or --recordings-key-file"))
+}
+
+fn key_in(path: &std::path::Path) -> anyhow::Result<(String, String)> {
+    let text = std::fs::read_to_string(path).with_context(|| path.display().to_string())?;
+    let mut lines = text.lines().map(|line| line.trim().to_owned());
+    match (lines.next(), lines.next()) {
+        (Some(id), Some(key)) if !id.is_empty() && !key.is_empty() => Ok((id, key)),
+        _ => bail!(
+            "{} needs the id of the key and the key, one on each line",
+            path.display()
+        ),
+    }
 }
 
 #[derive(Args)]
@@ -160,6 +222,7 @@ async fn serve(args: Serve) -> anyhow::Result<()> {
         node_keys: node_key_from_file(&args.node_key_file)?,
         admin_key_file: args.admin_key_file,
         envelope: args.envelope.source()?,
+        bucket: args.recordings.bucket()?,
         ..OfficeConfig::local(args.data_dir)
     };
     let office = Office::start(config).await?;

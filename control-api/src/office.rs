@@ -6,6 +6,7 @@ use std::{
     time::Duration,
 };
 
+use egress::Bucket;
 use tokio::{net::TcpListener, task::JoinHandle};
 
 use crate::{
@@ -15,7 +16,7 @@ use crate::{
     routes::{self, NoScope},
     store::{Db, StoreError},
     upkeep,
-    vault::Vault,
+    vault::{Vault, VaultError},
 };
 
 /// How long requests in progress may take at the end.
@@ -30,6 +31,8 @@ pub struct OfficeConfig {
     pub listen: SocketAddr,
     /// Recordings go to `recordings` in it.
     pub data_dir: PathBuf,
+    /// The bucket that recordings go to instead.
+    pub bucket: Option<Bucket>,
     /// Keys that open `/internal/v1`; none opens it to nobody.
     pub node_keys: Vec<String>,
     /// Where the first admin key is written.
@@ -53,6 +56,7 @@ impl OfficeConfig {
             admin_key_file: data_dir.join("admin.key"),
             envelope: KeySource::File(data_dir.join("envelope.key")),
             data_dir,
+            bucket: None,
             lease: Duration::from_secs(15),
             settle: Duration::from_secs(15 * 60),
         }
@@ -90,6 +94,9 @@ pub enum OfficeError {
     /// A secret in the database cannot be opened with the keys that are here.
     #[error(transparent)]
     Envelope(#[from] crate::envelope::EnvelopeError),
+    /// Where recordings are kept.
+    #[error(transparent)]
+    Vault(#[from] VaultError),
     /// A route is open by oversight.
     #[error(transparent)]
     Route(#[from] NoScope),
@@ -119,6 +126,7 @@ impl Office {
         let recordings = config.data_dir.join("recordings");
         let made = tokio::fs::create_dir_all(&recordings).await;
         made.map_err(OfficeError::file(&recordings))?;
+        let vault = Vault::open(recordings, config.bucket.as_ref())?;
         let db = Db::open(&config.database_url).await?;
         db.migrate().await?;
         every_key(&db, &envelope).await?;
@@ -130,7 +138,7 @@ impl Office {
         })?;
         let app = App::new(AppParts {
             db,
-            vault: Vault::new(recordings),
+            vault,
             node_keys: config.node_keys,
             envelope,
             lease: config.lease,

@@ -13,6 +13,7 @@ use audio_files::{
     ogg_opus, wav,
 };
 use bytes::Bytes;
+use egress::ObjectError;
 use futures_util::{StreamExt as _, stream};
 use tokio::sync::{OwnedSemaphorePermit, Semaphore};
 
@@ -110,11 +111,14 @@ fn tag(stored: &StoredRecording, form: Option<Form>) -> String {
 
 async fn open(app: &App, stored: &StoredRecording, part: Range<u64>) -> Result<Sound, ApiError> {
     app.vault().read(stored, part).await.map_err(|fault| {
-        tracing::error!(path = stored.path, %fault, "a recording cannot be read");
-        ApiError::new(
-            ErrorCode::NotFound,
-            "the sound of this recording is missing",
-        )
+        tracing::error!(%fault, "a recording cannot be read");
+        match fault {
+            ObjectError::NotFound { .. } => ApiError::new(
+                ErrorCode::NotFound,
+                "the sound of this recording is missing",
+            ),
+            _ => ApiError::new(ErrorCode::Unavailable, "the recording cannot be read now"),
+        }
     })
 }
 

@@ -127,7 +127,11 @@ fn documented() -> OpenApiRouter<App> {
         .routes(routes!(orders::message))
         .routes(routes!(orders::list))
         .routes(routes!(transcript::show))
-        .routes(routes!(recording::show, orders::recording))
+        .routes(routes!(
+            recording::show,
+            recording::erase,
+            orders::recording
+        ))
         .routes(routes!(stream::listen))
 }
 

@@ -1,33 +1,35 @@
-//! Takes recordings: streamed to a temporary file, checked, synced, then renamed into place. At
-//! no moment is more than a chunk of it in memory, or a half of it under its final name.
+//! Takes recordings: streamed to where they are kept, checked, and there only then. At no moment is more than two parts of one in
+//! memory, or a half of it under its final name.
 
 use std::{
     io,
-    path::{Path, PathBuf},
+    path::Path,
     time::{Duration, SystemTime},
 };
 
 use axum::body::Body;
+use egress::{ObjectError, ObjectWriter};
 use futures_util::StreamExt as _;
 use model::CallId;
 use sha2::{Digest, Sha256};
-use tokio::{fs, io::AsyncWriteExt as _};
+use tokio::fs;
 
 use crate::{
     app::App,
-    clock::{now_ms, random},
+    clock::now_ms,
     error::{ApiError, ErrorCode, FaultCode},
     store::{StoredRecording, hex},
 };
 
 /// The largest recording: 18 hours of stereo at 8 kHz.
 const LARGEST: u64 = 2 << 30;
-/// What temporary files end with.
-const PART: &str = "part";
+/// What stands in the names of temporary files alone: before the number of the attempt.
+const PART: &str = ".wav#";
 /// How old a temporary file must be to count as left behind.
 const LEFT_BEHIND: Duration = Duration::from_secs(3_600);
 
-/// Stores the recording of `call`, whose SHA-256 must be `sha256`.
+/// Stores the recording of `call`, whose SHA-256 must be `sha256`. Goes on to the end should the caller go away: what has come of it
+/// is put away then.
 pub async fn take(
     app: &App,
     call: CallId,
@@ -42,37 +44,64 @@ pub async fn take(
             "x-content-sha256 must be 64 lower-case hex digits",
         )
     })?;
-    let path = place(call, wanted);
-    let target = app.vault().folder().join(&path);
-    let folder = target
-        .parent()
-        .unwrap_or(app.vault().folder())
-        .to_path_buf();
-    fs::create_dir_all(&folder).await.map_err(disk)?;
-    let part = Part::new(&folder, call);
-    let (bytes, found) = write(&part.path, body).await?;
-    if found != wanted {
-        let message = format!("the body's SHA-256 is {found}: send it again");
-        let (code, fault) = (ErrorCode::ValidationFailed, FaultCode::Inconsistent);
-        return Err(ApiError::at(
-            code,
-            fault,
-            "/header/x-content-sha256",
-            message,
-        ));
-    }
-    fs::rename(&part.path, &target).await.map_err(disk)?;
-    sync_folder(&folder).await.map_err(disk)?;
+    let (app, wanted) = (app.clone(), wanted.to_owned());
+    let taken = tokio::spawn(async move {
+        match app.db().is_erased(call).await? {
+            true => forget(&app, call, wanted, body).await,
+            false => keep(&app, call, wanted, body).await,
+        }
+    });
+    let lost = |_| ApiError::new(ErrorCode::Internal, "the recording could not be taken");
+    taken.await.map_err(lost)?
+}
+
+async fn keep(
+    app: &App,
+    call: CallId,
+    wanted: String,
+    body: Body,
+) -> Result<StoredRecording, ApiError> {
+    let path = place(call, &wanted);
+    let mut writer = app.vault().begin(&path, &wanted).await.map_err(unkept)?;
+    let taken = read(body, Some(&mut writer)).await;
+    let fits = taken.and_then(|(bytes, found)| fitting(bytes, &found, &wanted));
+    let bytes = match fits {
+        Ok(bytes) => bytes,
+        Err(fault) => {
+            writer.abort().await;
+            return Err(fault);
+        }
+    };
+    writer.finish().await.map_err(unkept)?;
     let recording = StoredRecording {
+        place: app.vault().place(),
         path,
         bytes,
-        sha256: found,
+        sha256: wanted,
         stored_ms: now_ms(),
     };
     if app.db().add_recording(call, &recording).await? {
         return Ok(recording);
     }
-    known(app, call, recording, &target).await
+    known(app, call, recording).await
+}
+
+/// Nobody may keep this: it is taken off the switch's hands, and no byte of it is written.
+async fn forget(
+    app: &App,
+    call: CallId,
+    wanted: String,
+    body: Body,
+) -> Result<StoredRecording, ApiError> {
+    let (bytes, found) = read(body, None).await?;
+    tracing::info!(%call, "an erased recording came, and was not kept");
+    Ok(StoredRecording {
+        place: app.vault().place(),
+        path: String::new(),
+        bytes: fitting(bytes, &found, &wanted)?,
+        sha256: wanted,
+        stored_ms: now_ms(),
+    })
 }
 
 /// The call has a recording already: the same one is fine, another one is not taken.
@@ -80,12 +109,13 @@ async fn known(
     app: &App,
     call: CallId,
     recording: StoredRecording,
-    target: &Path,
 ) -> Result<StoredRecording, ApiError> {
     match app.db().recording(call).await? {
         Some(before) if before.sha256 == recording.sha256 => Ok(before),
         _ => {
-            let _ = fs::remove_file(target).await;
+            if let Err(fault) = app.vault().delete(&recording).await {
+                tracing::error!(%call, %fault, "a recording that was not taken is still there");
+            }
             Err(ApiError::new(
                 ErrorCode::Conflict,
                 "this call has another recording already",
@@ -108,29 +138,11 @@ fn place(call: CallId, sha256: &str) -> String {
     format!("{shard}/{call}.{content}.wav")
 }
 
-/// A temporary file that is gone when nobody renamed it.
-struct Part {
-    path: PathBuf,
-}
-
-impl Part {
-    fn new(folder: &Path, call: CallId) -> Self {
-        let name = format!("{call}.{}.{PART}", hex(&random::<8>()));
-        Self {
-            path: folder.join(name),
-        }
-    }
-}
-
-impl Drop for Part {
-    fn drop(&mut self) {
-        let _ = std::fs::remove_file(&self.path);
-    }
-}
-
-/// Writes the body and syncs it; its size and SHA-256.
-async fn write(path: &Path, body: Body) -> Result<(u64, String), ApiError> {
-    let mut file = fs::File::create_new(path).await.map_err(disk)?;
+/// Reads the body, into the writer if there is one; its size and SHA-256.
+async fn read(
+    body: Body,
+    mut writer: Option<&mut ObjectWriter>,
+) -> Result<(u64, String), ApiError> {
     let mut body = body.into_data_stream();
     let mut digest = Sha256::new();
     let mut bytes = 0_u64;
@@ -147,22 +159,32 @@ async fn write(path: &Path, body: Body) -> Result<(u64, String), ApiError> {
             return Err(ApiError::new(ErrorCode::PayloadTooLarge, message));
         }
         digest.update(&chunk);
-        file.write_all(&chunk).await.map_err(disk)?;
+        if let Some(writer) = &mut writer {
+            writer.write(&chunk).await.map_err(unkept)?;
+        }
     }
-    file.flush().await.map_err(disk)?;
-    file.sync_all().await.map_err(disk)?;
     Ok((bytes, hex(&digest.finalize())))
 }
 
-/// A rename lasts once its folder is synced.
-async fn sync_folder(folder: &Path) -> io::Result<()> {
-    fs::File::open(folder).await?.sync_all().await
+/// The size, of what is what it should be.
+fn fitting(bytes: u64, found: &str, wanted: &str) -> Result<u64, ApiError> {
+    if found == wanted {
+        return Ok(bytes);
+    }
+    let message = format!("the body's SHA-256 is {found}: send it again");
+    let (code, fault) = (ErrorCode::ValidationFailed, FaultCode::Inconsistent);
+    Err(ApiError::at(
+        code,
+        fault,
+        "/header/x-content-sha256",
+        message,
+    ))
 }
 
 #[allow(clippy::needless_pass_by_value)] // a function for map_err
-fn disk(fault: io::Error) -> ApiError {
-    tracing::error!(%fault, "a recording could not be written");
-    ApiError::new(ErrorCode::Unavailable, "the recording could not be written")
+fn unkept(fault: ObjectError) -> ApiError {
+    tracing::error!(%fault, "a recording could not be kept");
+    ApiError::new(ErrorCode::Unavailable, "the recording could not be kept")
 }
 
 /// Removes temporary files that a killed process left behind.
@@ -175,7 +197,8 @@ pub async fn sweep(recordings: &Path) -> io::Result<usize> {
         }
         let mut files = fs::read_dir(folder.path()).await?;
         while let Some(file) = files.next_entry().await? {
-            let part = file.path().extension().is_some_and(|end| end == PART);
+            let name = file.file_name();
+            let part = name.to_str().is_some_and(|name| name.contains(PART));
             if part && is_old(&file.metadata().await?) {
                 fs::remove_file(file.path()).await?;
                 swept += 1;

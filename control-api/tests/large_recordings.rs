@@ -4,6 +4,9 @@
 #[path = "office/harness.rs"]
 #[allow(dead_code)]
 mod harness;
+#[path = "office/s3.rs"]
+#[allow(dead_code)]
+mod s3;
 #[path = "office/story.rs"]
 #[allow(dead_code)]
 mod story;
@@ -13,6 +16,7 @@ use futures_util::StreamExt as _;
 use harness::{NODE_KEY, TestApp, answer};
 use model::CallId;
 use reqwest::{Body, Method};
+use s3::S3;
 use sha2::{Digest, Sha256};
 use story::Switch;
 
@@ -72,7 +76,26 @@ async fn drain(app: &TestApp, path: &str, key: &str, range: &str) -> usize {
 
 #[tokio::test(flavor = "multi_thread")]
 async fn half_a_gigabyte_goes_in_and_out_through_fifty_megabytes() {
-    let app = TestApp::sqlite().await;
+    in_and_out(&TestApp::sqlite().await).await;
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn half_a_gigabyte_goes_into_a_bucket_and_out_through_fifty_megabytes() {
+    let Some(s3) = S3::start("half_a_gigabyte_goes_into_a_bucket_and_out_through_fifty_megabytes")
+    else {
+        return;
+    };
+    let bucket = s3.bucket("recordings").await;
+    let app = TestApp::start(None, |config| config.bucket = Some(bucket)).await;
+    in_and_out(&app).await;
+    assert_eq!(s3.count("recordings").await, (1, 0));
+}
+
+/// What is measured is the process: one of the tests at a time.
+static ALONE: tokio::sync::Mutex<()> = tokio::sync::Mutex::const_new(());
+
+async fn in_and_out(app: &TestApp) {
+    let _alone = ALONE.lock().await;
     let tenant = app.tenant("harbour").await;
     let agent = app.agent(&tenant, "receptionist").await;
     let (switch, call) = (Switch::new(1), CallId::new(5, 5));
@@ -99,7 +122,7 @@ async fn half_a_gigabyte_goes_in_and_out_through_fifty_megabytes() {
     ];
     for (query, range, length) in forms {
         let path = format!("{path}{query}");
-        let (peak, bytes) = peak_kb(drain(&app, &path, &tenant.key, range)).await;
+        let (peak, bytes) = peak_kb(drain(app, &path, &tenant.key, range)).await;
         assert_eq!(bytes, length, "{query}");
         assert!(peak < MOST_KB, "{query}: {peak} KB");
         println!("out{query}: {peak} KB");

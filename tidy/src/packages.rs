@@ -23,6 +23,7 @@ pub const HOMES: &[(&str, &str)] = &[
     ("rten_tensor", "crates/local-speech/src/graph.rs"),
     ("flite_rs", "crates/local-speech/src/voices/kal.rs"),
     ("reqwest", "crates/egress/src/http.rs"),
+    ("object_store", "crates/egress/src/objects.rs"),
     ("tokio_tungstenite", "crates/egress/src/websocket.rs"),
     // The door out is a client; SIP over WebSockets is a server on sockets of the switch.
     ("tokio_tungstenite", "media-server/src/wire/websocket.rs"),
@@ -48,7 +49,6 @@ const WATCHED: &[&str] = &[
     "sonora",
     "str0m",
     "rmcp",
-    "object_store",
     "hyper",
     "hyper_util",
     "ureq",

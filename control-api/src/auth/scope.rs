@@ -25,6 +25,8 @@ closed! {
         CallsWrite = "calls:write",
         /// Hear recordings.
         RecordingsRead = "recordings:read",
+        /// Delete recordings.
+        RecordingsWrite = "recordings:write",
         /// Read bookings.
         BookingsRead = "bookings:read",
         /// Make, change and cancel bookings.
@@ -70,6 +72,7 @@ impl Role {
                 CallsRead,
                 CallsWrite,
                 RecordingsRead,
+                RecordingsWrite,
                 BookingsRead,
                 BookingsWrite,
             ],

@@ -13,6 +13,7 @@ use crate::{
     app::App,
     auth::Caller,
     body::Id,
+    clock::now_ms,
     error::{ApiError, ErrorBody, ErrorCode},
     query::Params,
     rendition::Rendition,
@@ -171,6 +172,31 @@ fn outside(length: u64) -> ApiError {
             format!("the recording has {length} bytes"),
         )
     }
+}
+
+/// Deletes the recording, for good. Its sound is gone within seconds, from a bucket once that can be reached.
+#[utoipa::path(delete, path = "/v1/calls/{id}/recording", tag = "calls", params(("id" = CallId, Path)), responses((status = 204, description = "It is being deleted"), (status = "default", body = ErrorBody, description = "An error")), extensions(("x-scope" = json!("recordings:write"))))]
+pub async fn erase(
+    State(app): State<App>,
+    caller: Caller,
+    Id(id): Id<CallId>,
+) -> Result<StatusCode, ApiError> {
+    let Some((call, _)) = app.db().call(caller.tenant, id).await? else {
+        return Err(ApiError::not_found());
+    };
+    let (actor, resource) = (caller.key.to_string(), id.to_string());
+    if !app.db().erase_recording(id, &actor, now_ms()).await? {
+        return Err(ApiError::new(
+            ErrorCode::NotFound,
+            "this call has no recording here",
+        ));
+    }
+    let noted = app
+        .db()
+        .audit(call.tenant, &actor, "recording.delete", &resource);
+    noted.await?;
+    app.ring();
+    Ok(StatusCode::NO_CONTENT)
 }
 
 #[cfg(test)]

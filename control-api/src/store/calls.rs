@@ -255,7 +255,7 @@ fn read_with_recording(row: &Row) -> Result<CallWithRecording, StoreError> {
     Ok((read(row)?, StoredRecording::read(row)?))
 }
 
-const WITH_RECORDING: &str = "select c.*, r.path as rec_path, r.bytes as rec_bytes, r.sha256 as rec_sha256, r.stored_ms as rec_stored_ms from calls c left join recordings r on r.call_id = c.id where ($1 is null or c.tenant_id = $1)";
+const WITH_RECORDING: &str = "select c.*, r.place as rec_place, r.path as rec_path, r.bytes as rec_bytes, r.sha256 as rec_sha256, r.stored_ms as rec_stored_ms from calls c left join recordings r on r.call_id = c.id and r.erased_ms is null where ($1 is null or c.tenant_id = $1)";
 
 impl CallFilter {
     /// Only the wanted conditions are written, so that the planner can take the right index.

@@ -121,6 +121,9 @@ impl Db {
         for id in withdrawn.iter().filter(|id| locked.calls.contains_key(id)) {
             tx.forget_words(*id).await?;
         }
+        for id in &withdrawn {
+            tx.erase_recording(*id, now).await?;
+        }
         if let Some(fact) = facts.first() {
             tx.node_seen(fact.node, fact.boot, now).await?;
         }

@@ -33,6 +33,7 @@ const STEPS: &[Step] = &[
     step!(5, "0005_attestation"),
     step!(6, "0006_leases"),
     step!(7, "0007_consent"),
+    step!(8, "0008_recordings"),
 ];
 
 /// "side" as a number: the advisory lock that migrating processes share.

@@ -14,6 +14,7 @@ mod lost_nodes;
 mod phones;
 mod recordings;
 mod rights;
+mod s3;
 mod storage;
 mod story;
 mod trunks;

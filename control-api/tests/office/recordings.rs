@@ -6,7 +6,62 @@ on_both_engines!(
     a_recording_is_taken_and_given_out_in_parts,
     a_recording_is_given_out_mixed_and_as_opus,
     a_broken_upload_leaves_nothing,
+    an_erased_recording_is_gone_and_does_not_come_back,
+    consent_taken_back_erases_the_recording_also_one_that_comes_later,
 );
+
+/// The same in a bucket; the database has no part in it.
+mod in_a_bucket {
+    use crate::{harness::TestApp, s3::S3};
+
+    use super::cases;
+
+    /// An office with a bucket, or none where there is no S3.
+    async fn office(test: &str) -> Option<(S3, TestApp)> {
+        let s3 = S3::start(test)?;
+        let bucket = s3.bucket("recordings").await;
+        let app = TestApp::start(None, |config| config.bucket = Some(bucket)).await;
+        Some((s3, app))
+    }
+
+    #[tokio::test(flavor = "multi_thread")]
+    async fn a_bucket_takes_gives_out_and_forgets_recordings() {
+        let test = "a_bucket_takes_gives_out_and_forgets_recordings";
+        let Some((s3, app)) = office(test).await else {
+            return;
+        };
+        cases::taken_and_erased(&app, || s3.count("recordings")).await;
+        assert_eq!(cases::files(&app), Vec::<String>::new(), "in the folder");
+    }
+
+    #[tokio::test(flavor = "multi_thread")]
+    async fn nothing_of_a_call_without_consent_is_in_a_bucket() {
+        let test = "nothing_of_a_call_without_consent_is_in_a_bucket";
+        let Some((s3, app)) = office(test).await else {
+            return;
+        };
+        cases::taken_back(&app, || s3.count("recordings")).await;
+        assert_eq!(cases::files(&app), Vec::<String>::new(), "in the folder");
+    }
+
+    #[tokio::test(flavor = "multi_thread")]
+    async fn what_was_in_the_folder_before_the_bucket_is_found_there() {
+        let test = "what_was_in_the_folder_before_the_bucket_is_found_there";
+        let Some(s3) = S3::start(test) else {
+            return;
+        };
+        let app = TestApp::sqlite().await;
+        let (path, key) = cases::one(&app, 5).await;
+        let bucket = s3.bucket("recordings").await;
+        let app = app.restart(|config| config.bucket = Some(bucket)).await;
+        assert_eq!(cases::get(&app, &path, &key, &[]).await.2, cases::master());
+        let call = model::CallId::new(6, 6);
+        assert_eq!(cases::upload(&app, call).await, 200);
+        assert_eq!(s3.count("recordings").await, (1, 0));
+        let app = app.restart(|config| config.bucket = None).await;
+        assert_eq!(cases::get(&app, &path, &key, &[]).await.0, 200);
+    }
+}
 
 mod cases {
     use model::CallId;
@@ -38,7 +93,7 @@ mod cases {
         answer(request.send().await).await
     }
 
-    fn files(app: &TestApp) -> Vec<String> {
+    pub(super) fn files(app: &TestApp) -> Vec<String> {
         let folder = app.config.data_dir.join("recordings");
         let mut names = Vec::new();
         for shard in std::fs::read_dir(folder).unwrap().flatten() {
@@ -125,7 +180,7 @@ mod cases {
     }
 
     /// Two seconds of stereo: a ramp on one side, another on the other.
-    fn master() -> Vec<u8> {
+    pub(super) fn master() -> Vec<u8> {
         let mut wav = audio_files::wav::header(8_000, 2, 64_000).to_vec();
         for at in 0..16_000_i16 {
             wav.extend((at % 97 * 50).to_le_bytes());
@@ -135,7 +190,7 @@ mod cases {
     }
 
     /// A form of a recording, or a part of it: status, headers, bytes.
-    async fn get(
+    pub(super) async fn get(
         app: &TestApp,
         path: &str,
         key: &str,
@@ -212,6 +267,105 @@ mod cases {
         let heard = app.office.db().audited("recording.read", &call);
         // Each form: whole, head, two parts, unchanged, changed; and the mix once more.
         assert_eq!(heard.await.unwrap(), 3 * 6 + 1);
+    }
+
+    /// A tenant with one call, its recording here: the recording's path, and the tenant's key.
+    pub(super) async fn one(app: &TestApp, number: u64) -> (String, String) {
+        let tenant = app.tenant("harbour").await;
+        let agent = app.agent(&tenant, "receptionist").await;
+        let (switch, call) = (Switch::new(1), CallId::new(number, 5));
+        app.take(switch, &switch.call(call, &tenant, &agent)).await;
+        assert_eq!(upload(app, call).await, 200);
+        (format!("/v1/calls/{call}/recording"), tenant.key)
+    }
+
+    pub(super) async fn upload(app: &TestApp, call: CallId) -> u16 {
+        let wav = master();
+        put(app, call, &sha256(&wav), wav.clone()).await.0.as_u16()
+    }
+
+    /// Waits until so many recordings are kept; none may be under way then.
+    async fn kept<F: Future<Output = (usize, usize)>>(count: &impl Fn() -> F, wanted: usize) {
+        for _ in 0..1_200 {
+            if count().await == (wanted, 0) {
+                return;
+            }
+            tokio::time::sleep(std::time::Duration::from_millis(50)).await;
+        }
+        panic!("{:?} are kept instead of {wanted}", count().await);
+    }
+
+    pub(super) async fn taken_and_erased<F: Future<Output = (usize, usize)>>(
+        app: &TestApp,
+        count: impl Fn() -> F,
+    ) {
+        let (path, key) = one(app, 5).await;
+        kept(&count, 1).await;
+        let (status, _, part) = get(app, &path, &key, &[("range", "bytes=100-199")]).await;
+        assert_eq!((status, part.as_slice()), (206, &master()[100..200]));
+        let opus = format!("{path}?format=opus&channels=1");
+        assert_eq!(get(app, &opus, &key, &[]).await.2.len(), 6_341);
+        let other = put(app, CallId::new(5, 5), &sha256(b"other"), "other").await;
+        assert_eq!(other.0, 409);
+        kept(&count, 1).await;
+        let (status, _) = app.send(Method::DELETE, &path, &key, json!({})).await;
+        assert_eq!(status, 204);
+        let (status, _) = app.send(Method::DELETE, &path, &key, json!({})).await;
+        assert_eq!(status, 404, "there is none any more");
+        assert_eq!(get(app, &path, &key, &[]).await.0, 404);
+        kept(&count, 0).await;
+        // A switch that had no answer sends it again: it is rid of it, and nothing is kept.
+        assert_eq!(upload(app, CallId::new(5, 5)).await, 200);
+        assert_eq!(get(app, &path, &key, &[]).await.0, 404);
+        kept(&count, 0).await;
+    }
+
+    pub(super) async fn taken_back<F: Future<Output = (usize, usize)>>(
+        app: &TestApp,
+        count: impl Fn() -> F,
+    ) {
+        let (path, key) = one(app, 5).await;
+        kept(&count, 1).await;
+        let withdrawn = serde_json::from_value(
+            json!({"mode": "announce", "state": "withdrawn", "method": "voice", "party": "caller"}),
+        );
+        let withdrawn = model::FactKind::Consent(withdrawn.unwrap());
+        let switch = Switch::new(1);
+        let fact = switch.fact(CallId::new(5, 5), 90, withdrawn.clone());
+        app.take(switch, &[fact]).await;
+        assert_eq!(get(app, &path, &key, &[]).await.0, 404);
+        kept(&count, 0).await;
+        assert_eq!(upload(app, CallId::new(5, 5)).await, 200);
+        // The word that takes consent back may also come first.
+        let (late, tenant) = (CallId::new(9, 9), app.tenant("second").await);
+        let agent = app.agent(&tenant, "receptionist").await;
+        let mut facts = switch.call(late, &tenant, &agent);
+        facts.push(switch.fact(late, 90, withdrawn));
+        app.take(switch, &facts).await;
+        assert_eq!(upload(app, late).await, 200);
+        assert_eq!(
+            get(
+                app,
+                &format!("/v1/calls/{late}/recording"),
+                &tenant.key,
+                &[]
+            )
+            .await
+            .0,
+            404
+        );
+        kept(&count, 0).await;
+    }
+
+    pub async fn an_erased_recording_is_gone_and_does_not_come_back(app: TestApp) {
+        taken_and_erased(&app, || std::future::ready((files(&app).len(), 0))).await;
+        let call = CallId::new(5, 5).to_string();
+        let erased = app.office.db().audited("recording.delete", &call);
+        assert_eq!(erased.await.unwrap(), 1);
+    }
+
+    pub async fn consent_taken_back_erases_the_recording_also_one_that_comes_later(app: TestApp) {
+        taken_back(&app, || std::future::ready((files(&app).len(), 0))).await;
     }
 
     pub async fn a_broken_upload_leaves_nothing(app: TestApp) {

@@ -77,6 +77,11 @@ impl Egress {
         self.clients.send(policy, request).await
     }
 
+    /// Where the clients are.
+    pub(crate) fn clients(&self) -> &HttpClients {
+        &self.clients
+    }
+
     /// Opens a WebSocket.
     ///
     /// # Errors

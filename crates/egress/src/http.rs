@@ -289,6 +289,11 @@ impl HttpClients {
         }
     }
 
+    /// The client for what the operator names.
+    pub(crate) fn named(&self) -> Client {
+        self.named.0.clone()
+    }
+
     pub(crate) async fn send(
         &self,
         policy: Policy,

@@ -8,6 +8,7 @@
 //!
 //! ```text
 //! Egress::send ──► http       url checked ─► guard resolves, refuses ─► body counted, timed
+//! Objects        ──► a folder, or a bucket through the same client
 //! Egress::websocket ─► websocket  the same guard, then our own connect
 //! ```
 
@@ -16,6 +17,7 @@ mod door;
 mod error;
 mod guard;
 mod http;
+mod objects;
 pub mod tls;
 mod websocket;
 
@@ -24,4 +26,5 @@ pub use door::{Egress, EgressConfig, Policy};
 pub use error::EgressError;
 pub use guard::{Resolver, Resolving};
 pub use http::{Limits, Request, Response};
+pub use objects::{Bucket, ObjectBytes, ObjectError, ObjectWriter, Objects};
 pub use websocket::{WebSocket, WsMessage, WsRequest};

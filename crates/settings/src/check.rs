@@ -26,6 +26,7 @@ pub(crate) fn together(
 ) {
     if let Some(server) = server {
         control(server, faults);
+        crate::recordings::check(server, faults);
         crate::providers::check(server, known, faults);
     }
     node_key(server, profiles, environment, faults);

@@ -20,6 +20,7 @@ mod opus_terms;
 mod phones;
 mod profile;
 mod providers;
+mod recordings;
 mod schemas;
 mod secret;
 mod server;
@@ -46,6 +47,7 @@ pub use opus_terms::{Dtx, Opus};
 pub use phones::{Digest, DigestAlgorithm, Registrar};
 pub use profile::{Auth, Dtmf, Negotiation, Profile, ProfileLimits, Rtp, Srtp, Trunk};
 pub use providers::Provider;
+pub use recordings::Recordings;
 pub use schemas::schemas;
 pub use secret::Secret;
 pub use server::{

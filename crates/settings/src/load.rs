@@ -12,7 +12,13 @@ use crate::schemas::{carrier_shape, profile_shape, server_shape};
 use crate::{Carrier, Faults, Known, Profile, Server, Settings, builtin, environment};
 
 /// Secrets of the server file, by pointer, beside those of its providers.
-const SECRETS: [&str; 3] = ["/control/key", "/hep/key", "/llm/key"];
+const SECRETS: [&str; 5] = [
+    "/control/key",
+    "/hep/key",
+    "/llm/key",
+    "/recordings/access_key",
+    "/recordings/secret_key",
+];
 
 /// Loads the configuration. Without a path: `sidetone.toml` in the working directory when it
 /// is there, else the built-in defaults.

@@ -10,7 +10,7 @@ use call_core::length::Length;
 use schemars::JsonSchema;
 use serde::{Deserialize, Deserializer};
 
-use crate::{Dns, Outbound, Provider, Registrar, Secret, Stir};
+use crate::{Dns, Outbound, Provider, Recordings, Registrar, Secret, Stir};
 
 /// The server file.
 #[derive(Debug, Clone, Deserialize, JsonSchema)]
@@ -31,6 +31,8 @@ pub struct Server {
     pub control: Control,
     /// Where things are kept.
     pub data: Data,
+    /// Where recordings are kept.
+    pub recordings: Recordings,
     /// REST, console, WebSockets (all-in-one).
     pub http: Http,
     /// Health, metrics and the local socket of the switch.
@@ -282,6 +284,7 @@ impl Default for Server {
             node: Node::default(),
             control: Control::default(),
             data: Data::default(),
+            recordings: Recordings::default(),
             http: Http::default(),
             ops: Ops::default(),
             speech: Speech::default(),

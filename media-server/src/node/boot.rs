@@ -274,9 +274,26 @@ async fn own_office(
         node_keys: vec![bearer(key)],
         admin_key_file: server.data.admin_key_file.clone(),
         envelope: envelope(&server.data.dir)?,
+        bucket: bucket(&server.recordings),
         ..control_api::OfficeConfig::local(&server.data.dir)
     };
     Ok(Some(control_api::Office::start(config).await?))
+}
+
+/// The bucket of the settings; `check` saw to its key.
+fn bucket(recordings: &settings::Recordings) -> Option<control_api::Bucket> {
+    let text = |secret: &Option<settings::Secret>| {
+        let secret = secret.as_ref().map(|secret| secret.expose().to_owned());
+        secret.unwrap_or_default()
+    };
+    Some(control_api::Bucket {
+        name: recordings.bucket.clone()?,
+        endpoint: recordings.endpoint.clone(),
+        region: recordings.region.clone(),
+        prefix: recordings.prefix.clone(),
+        access_key: text(&recordings.access_key),
+        secret_key: text(&recordings.secret_key),
+    })
 }
 
 /// A server that starts for the first time gets the demo tenant.
