@@ -74,6 +74,13 @@ pub enum Msg {
         /// What happened.
         event: DialogEvent,
     },
+    /// A dialog of one of several phones that ring for a call that we place.
+    Forked {
+        /// Which of them.
+        fork: usize,
+        /// What happened.
+        event: DialogEvent,
+    },
     /// What became of the proof of who calls.
     Attested(Verdict),
     /// `started` is on disk, or was refused.
@@ -266,6 +273,7 @@ impl Actor for CallActor {
                 target,
                 event,
             } => dial::event(state, attempt, target, event).await?,
+            Msg::Forked { fork, event } => placing::forks::event(state, fork, event).await?,
             Msg::Attested(verdict) => attest::found(state, &verdict),
             Msg::Found(found) => dial::found(state, *found).await?,
             Msg::TooLong { attempt, target } => dial::too_long(state, attempt, target),

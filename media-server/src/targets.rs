@@ -6,6 +6,7 @@
 //! when its turn has come.
 
 mod place;
+mod redirect;
 
 use std::{collections::VecDeque, sync::Arc, time::Duration};
 
@@ -16,7 +17,8 @@ use call_core::dialing::{
 use model::{EndReason, FailureClass, TenantId};
 use sip_core::{locate::Wanted, value::Uri};
 
-pub use place::{Place, open_first};
+pub use place::{Place, open_all, open_first};
+pub use redirect::Redirects;
 
 use crate::{
     registrar::Destination,

@@ -308,6 +308,13 @@ fn calls(server: SocketAddr, user: &'static str, to: &'static str) -> (Caller, S
     (caller, said)
 }
 
+/// It stops ringing and has missed nothing (RFC 3326 §2).
+async fn is_taken_elsewhere(far: &Far) {
+    let cancel = far.hears("CANCEL ", 1).await;
+    let why = header(&cancel, "Reason").unwrap_or_default();
+    assert!(why.starts_with("SIP;cause=200"), "{cancel}");
+}
+
 #[tokio::test(flavor = "multi_thread")]
 async fn phones_call_each_other_all_of_an_extension_ring_and_one_has_the_call() {
     let (site, node) = phones().await;
@@ -336,7 +343,7 @@ async fn phones_call_each_other_all_of_an_extension_ring_and_one_has_the_call() 
             "{invite}"
         );
     }
-    ringing.hears("CANCEL ", 1).await;
+    is_taken_elsewhere(&ringing).await;
     let _ = tokio::task::spawn_blocking(move || caller.hangs_up(&said)).await;
     answering.hears("BYE ", 1).await;
     // Known, and nobody there; and nobody of this name.
@@ -425,4 +432,92 @@ async fn beyond_a_tenants_limits_its_callers_get_503_and_its_orders_wait_or_end(
     let took = times[4] - times[1];
     assert!(took >= Duration::from_millis(1_700), "{took:?}");
     desk.node.stop().await;
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn an_order_rings_every_phone_of_an_extension_and_one_has_the_call() {
+    let (site, node) = phones().await;
+    let server = site.sip;
+    let ringing = registered(server, "1001", Manner::Rings);
+    let answering = registered(server, "1001", Manner::Answers);
+    let busy = [(); 2].map(|()| registered(server, "1002", busy()));
+    let office = site.office();
+    let id = |list: &Value| list["data"][0]["id"].as_str().unwrap().to_owned();
+    let tenant = id(&office.get("/v1/tenants").await);
+    let agent = id(&office.get("/v1/agents").await);
+    let dial = async |to: &str| {
+        let order = json!({ "to": to, "agent_id": agent });
+        let call = office.post_for(&tenant, "/v1/calls", &order).await;
+        call["id"].as_str().unwrap().to_owned()
+    };
+    let ended = async |id: &str| {
+        let mine = |call: &Value| call["id"] == id && call["state"] == "ended";
+        office.calls(1, mine).await.remove(0)
+    };
+    let talks = dial("user/1001").await;
+    for far in [&ringing, &answering] {
+        far.hears("INVITE ", 1).await;
+    }
+    is_taken_elsewhere(&ringing).await;
+    let live = |call: &Value| call["id"] == talks.as_str() && call["state"] == "in_progress";
+    assert_eq!(office.calls(1, live).await.len(), 1);
+    let path = format!("/v1/calls/{talks}/hangup");
+    office.post(&path, &json!({})).await;
+    answering.hears("BYE ", 1).await;
+    let record = ended(&talks).await;
+    assert_eq!(record["end_reason"], "operator_hangup", "{record:#}");
+    // All are busy: so is the call, and each was asked once.
+    let record = ended(&dial("user/1002").await).await;
+    assert_eq!(record["end_reason"], "busy", "{record:#}");
+    assert_eq!(busy.map(|far| far.invites().len()), [1, 1]);
+    // Given up while both ring.
+    let another = registered(server, "1003", Manner::Rings);
+    let one_more = registered(server, "1003", Manner::Rings);
+    let rings = dial("user/1003").await;
+    another.hears("INVITE ", 1).await;
+    one_more.hears("INVITE ", 1).await;
+    let path = format!("/v1/calls/{rings}/hangup");
+    office.post(&path, &json!({})).await;
+    another.hears("CANCEL ", 1).await;
+    one_more.hears("CANCEL ", 1).await;
+    let record = ended(&rings).await;
+    assert_eq!(record["end_reason"], "operator_hangup", "{record:#}");
+    until("every call is over", || node.services.calls.is_empty()).await;
+    node.stop().await;
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_phone_that_is_forwarded_rings_another_one_where_its_owner_lets_it() {
+    let (site, node) = phones().await;
+    let server = site.sip;
+    let to = |user: &str| format!("Contact: <sip:{user}@{DOMAIN}>\r\n");
+    let forwarded = registered(server, "1001", Manner::Refuses(302, to("1003")));
+    let back = registered(server, "1003", Manner::Refuses(302, to("1001")));
+    let answers = registered(server, "1003", Manner::Answers);
+    let call = tokio::task::spawn_blocking(move || calls(server, "1002", "1001"));
+    let (_, said) = call.await.unwrap();
+    assert!(status(&said) >= 300, "off until somebody says so: {said}");
+    assert_eq!(answers.invites(), Vec::<String>::new());
+    let office = site.office();
+    let tenants = office.get("/v1/tenants").await;
+    let tenant = tenants["data"][0]["id"].as_str().unwrap().to_owned();
+    let rules = json!({ "outbound": { "emergency": "reject", "redirects": true } });
+    let url = format!("{}/v1/tenants/{tenant}", office.base);
+    office.send(Request::patch(url).json(&rules)).await;
+    let known = tenant.parse().unwrap();
+    until("the switch knows the rules", || {
+        node.services.dialing(Some(known)).redirects
+    })
+    .await;
+    let call = tokio::task::spawn_blocking(move || calls(server, "1002", "1001"));
+    let (mut caller, said) = call.await.unwrap();
+    assert_eq!(status(&said), 200, "{said}");
+    assert_eq!(answers.invites().len(), 1);
+    let _ = tokio::task::spawn_blocking(move || caller.hangs_up(&said)).await;
+    answers.hears("BYE ", 1).await;
+    // Each was asked once: whoever sends the call back to where it was is not followed.
+    let asked = [&forwarded, &back].map(Far::invites);
+    assert_eq!(asked.each_ref().map(Vec::len), [2, 1], "{asked:#?}");
+    until("every call is over", || node.services.calls.is_empty()).await;
+    node.stop().await;
 }

@@ -133,6 +133,8 @@ pub struct Policy {
     pub emergency: Option<Emergency>,
     /// Whether a 3xx of the far side is followed.
     pub redirects: bool,
+    /// These are the rules of the operator's own files: what is redirected by them may go to a SIP URI that no trunk has.
+    pub operator: bool,
     /// The longest a leg lasts; none = [`MAX_DURATION`].
     pub max_duration: Option<Duration>,
     /// Its trunks.
@@ -356,11 +358,26 @@ fn raw_uri(ask: &Ask<'_>, policy: &Policy, user: Option<&str>, host: &str) -> Re
     if let Some(trunk) = policy.trunks.iter().find(reaches) {
         return over_trunks(ask, policy, user.unwrap_or_default(), Some(&trunk.name));
     }
+    // Who switched redirection on in his own files trusts those whom he calls, but no caller from outside.
+    let redirected = ask.by == By::Redirect && policy.operator && ask.origin != Origin::Public;
     match (trusted, ask.digits) {
+        (false, _) if redirected => redirected_uri(ask, policy, user.unwrap_or_default()),
         (true, Digits::Written) => Ok(Way::Uri),
         (true, Digits::Supplied) if ask.origin != Origin::Public => Ok(Way::Uri),
         (true, Digits::Supplied) | (false, _) => Err(Refusal::ForeignUri),
     }
+}
+
+/// A carrier has more addresses than a trunk names, and some ask nobody from our address for a password: a number needs its prefix
+/// wherever a 3xx says that it is.
+fn redirected_uri(ask: &Ask<'_>, policy: &Policy, user: &str) -> Result<Way, Refusal> {
+    let named = user.is_empty() || user.bytes().any(|byte| byte.is_ascii_alphabetic());
+    if !named {
+        let plan = NumberPlan::of_country(policy.country);
+        let number = plan.dialled(user).ok_or(Refusal::NotANumber)?;
+        policy.allows(ask, &number)?;
+    }
+    Ok(Way::Uri)
 }
 
 impl Policy {

@@ -39,6 +39,7 @@ fn policy() -> Policy {
         country: by_code("FR"),
         emergency: Some(Emergency::Route("paris".into())),
         redirects: true,
+        operator: false,
         max_duration: None,
         trunks: vec![outlet("paris", 1, 10), outlet("backup", 2, 10)],
         draw: 0,
@@ -177,6 +178,58 @@ fn a_raw_uri_is_no_way_around() {
             may_dial(&asked, &policy).unwrap_err(),
             Refusal::ForeignUri,
             "{by:?}"
+        );
+    }
+}
+
+#[test]
+fn a_redirection_names_a_uri_by_the_rules_of_the_operator_alone_and_for_nobody_outside() {
+    let own = Policy {
+        operator: true,
+        ..policy()
+    };
+    let uri = "sip:x@elsewhere.example";
+    for origin in EVERY_ORIGIN {
+        let asked = ask(uri, By::Redirect, origin, Digits::Supplied);
+        let got = may_dial(&asked, &own).map(|route| route.way);
+        let expected = match origin {
+            Origin::Public => Err(Refusal::ForeignUri),
+            Origin::Office | Origin::Internal => Ok(Way::Uri),
+        };
+        assert_eq!(got, expected, "{origin:?}");
+        assert_eq!(may_dial(&asked, &policy()), Err(Refusal::ForeignUri));
+        // A number needs its prefix, whatever host is said to have it; what is only digits is a number, or nothing.
+        let rows = [
+            ("sip:+33100000001@elsewhere.example", Ok(Way::Uri)),
+            (
+                "sip:+49301234567@elsewhere.example",
+                Err(Refusal::NotAllowed),
+            ),
+            ("sip:0049301234567@192.0.2.7", Err(Refusal::NotAllowed)),
+            ("sip:118218@192.0.2.7", Err(Refusal::NotANumber)),
+            ("sip:112@elsewhere.example", Err(Refusal::Emergency)),
+        ];
+        for (uri, expected) in rows {
+            let asked = ask(uri, By::Redirect, origin, Digits::Supplied);
+            let got = may_dial(&asked, &own).map(|route| route.way);
+            match (origin, expected) {
+                (Origin::Public, Ok(_) | Err(Refusal::NotAllowed | Refusal::NotANumber)) => {
+                    assert_eq!(got, Err(Refusal::ForeignUri), "{uri}");
+                }
+                (_, expected) => assert_eq!(got, expected, "{uri}, {origin:?}"),
+            }
+        }
+        let trunk = ask(
+            "sip:+33100000001@paris.example",
+            By::Redirect,
+            origin,
+            Digits::Supplied,
+        );
+        let out = may_dial(&trunk, &own);
+        assert_eq!(
+            out.is_err(),
+            origin == Origin::Public,
+            "{origin:?}: {out:?}"
         );
     }
 }

@@ -1,9 +1,16 @@
-//! On whose behalf a call of ours calls somebody: what the rules for outbound calls judge by.
+//! On whose behalf a call of ours calls somebody, and whom a far side means that names somebody: what the rules for outbound
+//! calls judge by.
+
+use std::net::IpAddr;
 
 use call_core::dialing::{By, Origin};
 use model::TenantId;
+use sip_core::value::{NameAddr, Uri, uri::Scheme};
 
-use super::{State, facing::Order};
+use super::{
+    State,
+    facing::{self, Order},
+};
 use crate::{
     services::Line,
     targets::{Asker, Shown},
@@ -86,4 +93,111 @@ pub(super) fn line(state: &State) -> Option<Line> {
         wire: args.wire.clone(),
         listener: args.listener.clone(),
     })
+}
+
+/// On whose behalf a 3xx is followed: the owner of a phone of ours answers for where it sends a call, by his own rules.
+pub(super) fn redirected(state: &State, asker: Asker, phone: Option<&str>) -> Asker {
+    let directory = state.services().registrar.directory();
+    let tenant = phone.and_then(|aor| directory.tenant_of(aor));
+    let domain = phone.and_then(|aor| aor.rsplit_once('@'));
+    Asker {
+        by: By::Redirect,
+        rules: tenant.or(asker.rules),
+        tenant: tenant.or(asker.tenant),
+        domain: domain.map(|(_, domain)| domain.to_owned()).or(asker.domain),
+        ..asker
+    }
+}
+
+/// The extensions that a phone of ours can name.
+#[derive(Clone, Copy)]
+pub(super) struct Extensions<'a> {
+    /// Whose.
+    pub(super) tenant: Option<TenantId>,
+    /// The domain in which a name is looked for first.
+    pub(super) domain: Option<&'a str>,
+}
+
+impl<'a> Extensions<'a> {
+    /// Those that the phone of this address of record can name.
+    pub(super) fn of(aor: &'a str, tenant: Option<TenantId>) -> Self {
+        let domain = aor.rsplit_once('@').map(|(_, domain)| domain);
+        Self { tenant, domain }
+    }
+}
+
+/// Whom a Refer-To or the Contact of a 3xx means: `user/NAME` or a number where it names us, else a URI for the gate to judge.
+/// Only a phone of ours means our `extensions`. None for what nobody may ask for.
+pub(super) fn target(
+    state: &State,
+    extensions: Option<Extensions<'_>>,
+    to: &NameAddr,
+) -> Option<String> {
+    let uri = to.uri();
+    match uri.scheme() {
+        Scheme::Tel => return Some(uri.as_text().into_owned()),
+        Scheme::Sip | Scheme::Sips => {}
+        Scheme::Other(_) => return None,
+    }
+    let method = uri.param("method");
+    if method.is_some_and(|method| !method.eq_ignore_ascii_case(b"INVITE")) {
+        return None;
+    }
+    let user = uri.user()?;
+    let plain = |byte: u8| byte.is_ascii_alphanumeric() || b"+*#._-".contains(&byte);
+    if user.is_empty() || !user.bytes().all(plain) {
+        return None;
+    }
+    if !is_us(state, uri) {
+        return elsewhere(uri, &user);
+    }
+    let registrar = &state.services().registrar;
+    let ours = extensions.and_then(|of| registrar.aor(&user, of.tenant, of.domain));
+    Some(match ours {
+        Some(_) => format!("user/{user}"),
+        None => user,
+    })
+}
+
+/// The URI without what a stranger has no business to say in our INVITE: of its parameters the transport alone.
+fn elsewhere(uri: &Uri, user: &str) -> Option<String> {
+    let scheme = match uri.scheme() {
+        Scheme::Sips => "sips",
+        _ => "sip",
+    };
+    let port = uri.port().map_or(String::new(), |port| format!(":{port}"));
+    let known = ["udp", "tcp", "tls", "ws", "wss"];
+    let over = uri.param("transport").unwrap_or_default();
+    let over = known
+        .iter()
+        .find(|known| known.as_bytes().eq_ignore_ascii_case(over));
+    let over = over.map_or(String::new(), |over| format!(";transport={over}"));
+    Some(format!("{scheme}:{user}@{}{port}{over}", uri.host()?))
+}
+
+/// Whether the URI is one of ours: a domain of our extensions, or an address that some profile listens at.
+fn is_us(state: &State, uri: &Uri) -> bool {
+    let Some(host) = uri.host() else {
+        return false;
+    };
+    let services = state.services();
+    let flow = facing::flow(state);
+    let local = flow.map(|flow| flow.local.ip());
+    let at = |wanted: IpAddr, listens: IpAddr| {
+        wanted == listens || (listens.is_unspecified() && Some(wanted) == local)
+    };
+    let lines = services.lines.all();
+    let mut places = lines.iter().flat_map(|line| {
+        let announced = flow.map(|flow| line.profile.announced_ip(&flow));
+        let listens = line.profile.listen().into_iter();
+        listens.map(move |(transport, listens)| (transport, listens, announced))
+    });
+    let domain = services.registrar.directory().has_domain(&host.to_string());
+    let port_is_ours = places.any(|(transport, listens, announced)| {
+        let ip = host.ip();
+        let here = ip.is_some_and(|ip| at(ip, listens.ip()) || Some(ip) == announced);
+        let port = uri.port().unwrap_or_else(|| transport.default_port());
+        listens.port() == port && (here || domain)
+    });
+    port_is_ours || (domain && uri.port().is_none())
 }

@@ -24,6 +24,15 @@ pub(super) struct Children {
     dialog_id: Option<DialogId>,
     dialog_restarts: u8,
     dialog_over: bool,
+    /// Dialogs so far: each has a number of its own, in the journal too, where the last word of an old one must not be taken for a new one's.
+    legs: u8,
+}
+
+/// The number of the next dialog; the first is our own leg's.
+pub(super) fn next_leg(state: &mut State) -> u8 {
+    let leg = state.children.legs;
+    state.children.legs = leg.wrapping_add(1);
+    leg
 }
 
 /// Spawns the dialog that answers the INVITE.
@@ -33,43 +42,43 @@ pub(super) async fn answer_invite(state: &mut State) -> Result<(), ActorProcessi
     };
     let me = state.me.clone();
     let events: dialog::Events = Arc::new(move |event| drop(me.cast(Msg::Dialog(event))));
+    let origin = Origin::Invited(Box::new(invite.clone()));
+    let config = state.args.profile.dialog_config(&invite.flow);
+    let leg = next_leg(state);
     let services = state.services();
     let args = dialog::Args {
-        origin: Origin::Invited(Box::new(invite.clone())),
-        config: state.args.profile.dialog_config(&invite.flow),
+        origin,
+        config,
         tokens: services.fork_tokens(),
         profile: state.args.profile.name.clone(),
         wire: state.args.wire.clone(),
         listener: state.args.listener.clone(),
         book: services.book.clone(),
         dossier: state.args.dossier.clone(),
-        leg: 0,
+        leg,
         clock: services.clock,
         ladder: services.ladder(),
         events,
         undelivered: None,
         hops: None,
     };
-    own_dialog(state, args).await
-}
-
-/// Spawns the dialog of our own leg.
-pub(super) async fn own_dialog(
-    state: &mut State,
-    args: dialog::Args,
-) -> Result<(), ActorProcessingErr> {
     spawn_dialog(state, args).await
 }
 
 async fn spawn_dialog(state: &mut State, args: dialog::Args) -> Result<(), ActorProcessingErr> {
-    state.children.dialog_args = Some(args.clone());
-    let spawned = Actor::spawn_linked(None, DialogActor, args, state.me.get_cell()).await;
-    let (dialog, _) = spawned?;
+    let cell = state.me.get_cell();
+    let (dialog, _) = Actor::spawn_linked(None, DialogActor, args.clone(), cell).await?;
+    adopt(state, dialog, args);
+    Ok(())
+}
+
+/// This is our own leg's dialog from now on.
+pub(super) fn adopt(state: &mut State, dialog: ActorRef<dialog::Msg>, args: dialog::Args) {
     let call = state.dossier().call();
     state.children.dialog_id = state.services().book.id_of(call, &dialog);
+    state.children.dialog_args = Some(args);
     state.children.dialog = Some(dialog);
     state.children.dialog_over = false;
-    Ok(())
 }
 
 /// Tells our leg's dialog.
@@ -201,7 +210,9 @@ pub(super) async fn failed(
     } else if floor::is_agent(state, who) {
         floor::agent_failed(state, why).await
     } else {
-        dial::child_failed(state, who, why);
+        if !placing::forks::broke(state, who) {
+            dial::child_failed(state, who, why);
+        }
         Ok(())
     }
 }
@@ -246,7 +257,8 @@ pub(super) fn restarted(state: &State, actor: &str) {
 /// The record is filed and no dialog has anything left to say: the Call may go.
 pub(super) fn leave_when_done(state: &State) {
     let own_is_over = state.children.dialog.is_none() || state.children.dialog_over;
-    if state.over && own_is_over && dial::is_quiet(state) {
+    let others_are = dial::is_quiet(state) && placing::forks::are_quiet(state);
+    if state.over && own_is_over && others_are {
         state.me.stop(None);
     }
 }

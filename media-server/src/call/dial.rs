@@ -3,13 +3,11 @@
 //! All targets of an attempt ring together; the first to answer wins, the others are cancelled and
 //! a 200 that crosses the CANCEL gets its ACK and BYE from the dialog machine.
 
+mod joining;
+mod party;
 mod seek;
 
-use std::{
-    collections::{HashMap, VecDeque},
-    sync::Arc,
-    time::Duration,
-};
+use std::{collections::HashMap, sync::Arc, time::Duration};
 
 use call_core::{
     call::{DialFailure, HandoverNews, Input, Side},
@@ -18,24 +16,26 @@ use call_core::{
 };
 use media_core::leg::{LegConfig, Mode, Negotiated};
 use model::{EndReason, FactKind};
-use ractor::{Actor, ActorId, ActorProcessingErr, ActorRef};
+use ractor::{Actor, ActorId, ActorProcessingErr};
 use sip_core::{
     dialog::{DialogEvent, DialogInput, Ended, ReferOrder, ReferRequest},
     offer_answer::{AgreedMedia, MediaAddress},
     value::Reason,
 };
-use tokio::task::JoinHandle;
 
+pub(super) use joining::{join, leg_report, unjoin};
+pub(super) use party::{hands, is_ours, other, phone, tell_winner};
 pub use seek::Found;
 pub(super) use seek::found;
+
+use party::{Alarm, Party, drop_party, tell};
 
 use super::{Msg, State, asking, children, media, placing, transfer};
 use crate::{
     dialog::{self, DialogActor, Origin},
-    leg::{self, Hands, Leg, Report},
-    media::{LegControl, LegSeat, SeatOptions, WireSeed},
-    targets::{self, Asker, Place, Way},
-    trunk_book::Turn,
+    leg::{self, Hands, Leg},
+    media::{SeatOptions, WireSeed},
+    targets::{self, Asker, Place},
 };
 
 /// Targets one attempt may ring at once.
@@ -56,56 +56,6 @@ pub(super) struct Dialling {
     failure: Option<DialFailure>,
     open_dialogs: usize,
     joined: bool,
-}
-
-struct Party {
-    name: String,
-    dialog: Option<ActorRef<dialog::Msg>>,
-    seat: Option<LegSeat>,
-    hands: Option<Hands>,
-    leg: Option<ActorRef<leg::Msg>>,
-    rang: bool,
-    over: bool,
-    /// Where else he is, when the place that is called is out of order.
-    ways: VecDeque<Way>,
-    /// Our place among the calls of the trunk.
-    turn: Option<Turn>,
-    /// The address of record of a phone of ours.
-    phone: Option<String>,
-    /// He is reached over a trunk.
-    outside: bool,
-    longest: Duration,
-    /// Ends what lasts longer.
-    alarm: Option<Alarm>,
-}
-
-impl Party {
-    fn of(name: String) -> Self {
-        Self {
-            name,
-            dialog: None,
-            seat: None,
-            hands: None,
-            leg: None,
-            rang: false,
-            over: false,
-            ways: VecDeque::new(),
-            turn: None,
-            phone: None,
-            outside: false,
-            longest: Duration::MAX,
-            alarm: None,
-        }
-    }
-}
-
-/// A task that ends with its owner.
-struct Alarm(JoinHandle<()>);
-
-impl Drop for Alarm {
-    fn drop(&mut self) {
-        self.0.abort();
-    }
 }
 
 /// The call machine alone says when a target has rung long enough, and cancels it; the dialog of a call that is not there any more gives up
@@ -181,6 +131,7 @@ async fn invite(
     let call = place.call(media, state.dialling.ring_for + CANCEL_GRACE, hops_left);
     let attempt = state.dialling.attempt;
     let me = state.me.clone();
+    let leg = children::next_leg(state);
     let services = state.services();
     let args = dialog::Args {
         origin: Origin::Inviting(Box::new(call)),
@@ -191,7 +142,7 @@ async fn invite(
         listener: place.line.listener.clone(),
         book: services.book.clone(),
         dossier: state.args.dossier.clone(),
-        leg: u8::try_from(target + 1).unwrap_or(u8::MAX),
+        leg,
         clock: services.clock,
         ladder: services.ladder(),
         events: Arc::new(move |event| {
@@ -301,14 +252,14 @@ fn rings(state: &mut State, attempt: u32, target: usize) {
 
 fn answered(state: &mut State, target: usize) {
     if state.dialling.winner.is_some() {
-        return hang_up(state, target);
+        return part_with(state, target, elsewhere());
     }
     attempted(state, target, "answered", Some(200));
     state.dialling.winner = Some(target);
     limit(state, target);
     let others: Vec<usize> = state.dialling.parties.keys().copied().collect();
     for other in others.into_iter().filter(|other| *other != target) {
-        hang_up(state, other);
+        part_with(state, other, elsewhere());
     }
     tell_answered(state);
 }
@@ -352,9 +303,18 @@ pub(super) fn too_long(state: &mut State, attempt: u32, target: usize) {
 }
 
 fn hang_up(state: &State, target: usize) {
+    part_with(state, target, Reason::q850(16, "normal call clearing"));
+}
+
+/// Somebody else has the call: a phone that stops ringing for that has missed nothing (RFC 3326 §2).
+pub(super) fn elsewhere() -> Reason {
+    Reason::sip(200, "Call completed elsewhere")
+}
+
+fn part_with(state: &State, target: usize, reason: Reason) {
     let party = state.dialling.parties.get(&target);
     if let Some(dialog) = party.and_then(|party| party.dialog.as_ref()) {
-        let reason = Some(Reason::q850(16, "normal call clearing"));
+        let reason = Some(reason);
         let input = Box::new(DialogInput::Hangup { reason });
         let _ = dialog.cast(dialog::Msg::Input(input));
     }
@@ -376,7 +336,7 @@ fn ended(state: &mut State, target: usize, end: &Ended) {
     }
     // Whom we have hung up on has had his say.
     let over = state.dialling.parties.get(&target).is_some_and(|p| p.over);
-    if over || seek::elsewhere(state, target, end) {
+    if over || seek::goes_on(state, target, end) {
         return;
     }
     let rang = state.dialling.parties.get(&target).is_some_and(|p| p.rang);
@@ -420,55 +380,6 @@ fn referred(state: &mut State, target: usize, asked: &ReferRequest) {
     }
 }
 
-fn tell(party: &Party, input: DialogInput) {
-    if let Some(dialog) = &party.dialog {
-        let _ = dialog.cast(dialog::Msg::Input(Box::new(input)));
-    }
-}
-
-fn winner(state: &State) -> Option<&Party> {
-    state.dialling.parties.get(&state.dialling.winner?)
-}
-
-/// An input for the dialog of whom we called.
-pub(super) fn tell_winner(state: &State, input: DialogInput) {
-    if let Some(party) = winner(state) {
-        tell(party, input);
-    }
-}
-
-/// The rings of his leg.
-pub(super) fn hands(state: &State) -> Option<&Hands> {
-    winner(state)?.hands.as_ref()
-}
-
-/// Whom we are talking with: as he was named, and whether he is outside.
-pub(super) fn other(state: &State) -> Option<(&str, bool)> {
-    winner(state).map(|party| (party.name.as_str(), party.outside))
-}
-
-/// The phone that has the call, or that rings, by its dialog's actor; without one, the phone that has it.
-pub(super) fn phone(state: &State, dialog: Option<ActorId>) -> Option<&str> {
-    let party = match dialog {
-        Some(dialog) => party_of(state, dialog)?,
-        None => winner(state)?,
-    };
-    party.phone.as_deref()
-}
-
-/// Whether this dialog is one of those we have called.
-pub(super) fn is_ours(state: &State, dialog: ActorId) -> bool {
-    party_of(state, dialog).is_some()
-}
-
-fn party_of(state: &State, dialog: ActorId) -> Option<&Party> {
-    let mine = |party: &&Party| {
-        let actor = party.dialog.as_ref();
-        !party.over && actor.is_some_and(|actor| actor.get_id() == dialog)
-    };
-    state.dialling.parties.values().find(mine)
-}
-
 /// Asks the far side of our own leg to call somebody itself. That too is a call that the rules
 /// allow or not.
 pub(super) fn refer(state: &mut State, callee: &Callee, by: By) {
@@ -507,67 +418,12 @@ fn failed(state: &mut State, target: usize, failure: DialFailure) {
     }
 }
 
-fn drop_party(state: &mut State, target: usize) {
-    if let Some(party) = state.dialling.parties.get_mut(&target) {
-        party.over = true;
-        party.alarm = None;
-        party.turn = None;
-        party.hands = None;
-        if let Some(leg) = party.leg.take() {
-            leg.stop(None);
-        }
-        party.seat = None;
-    }
-}
-
 /// Gives up the attempt.
 pub(super) fn cancel(state: &mut State) {
     state.dialling.given_up = true;
     let targets: Vec<usize> = state.dialling.parties.keys().copied().collect();
     for target in targets {
         hang_up(state, target);
-    }
-}
-
-/// Joins both legs in the media thread.
-pub(super) fn join(state: &mut State) {
-    let winner = state.dialling.winner;
-    let party = winner.and_then(|winner| state.dialling.parties.get(&winner));
-    let theirs = party.and_then(|party| party.hands.as_ref());
-    let (Some(ours), Some(theirs)) = (state.media.hands(), theirs) else {
-        unjoin(state);
-        return state.inbox.push_back(Input::BridgeEnded);
-    };
-    let mut ours = ours.lock();
-    let mut theirs = theirs.lock();
-    let joined = LegControl::bridge(&mut ours, &mut theirs).is_ok();
-    drop((ours, theirs));
-    state.dialling.joined = joined;
-    if !joined {
-        unjoin(state);
-        state.inbox.push_back(Input::BridgeEnded);
-    }
-}
-
-/// Hangs up the other party.
-pub(super) fn unjoin(state: &mut State) {
-    cancel(state);
-    if let Some(winner) = state.dialling.winner.take() {
-        drop_party(state, winner);
-    }
-    state.dialling.joined = false;
-}
-
-/// What the other party's leg reports: a leg that is lost ends the bridge.
-pub(super) fn leg_report(state: &mut State, report: Report) {
-    if let Report::Evicted { reason } = report {
-        state
-            .dossier()
-            .write(FactKind::LegRestarted { why: reason });
-        if state.dialling.winner.is_some() {
-            unjoin(state);
-            state.inbox.push_back(Input::BridgeEnded);
-        }
     }
 }
 

@@ -124,7 +124,9 @@ fn because(q850: u8) -> Reason {
 }
 
 fn hang_up(state: &State, q850: u8) {
-    let reason = Some(because(q850));
+    let reason = because(q850);
+    placing::forks::give_up(state, &reason);
+    let reason = Some(reason);
     children::dialog_input(state, DialogInput::Hangup { reason });
 }
 

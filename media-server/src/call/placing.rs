@@ -1,10 +1,13 @@
 //! A call that we place: its INVITE, and what comes of it until the answer. Where several ways lead
 //! to the far side, the next is tried when one is out of order, never when somebody said no.
 
-use std::{collections::VecDeque, sync::Arc, time::Duration};
+pub(super) mod forks;
+mod led;
+
+use std::{collections::VecDeque, time::Duration};
 
 use call_core::{
-    call::{CallState, Input, Outgoing, Placing as News, Talks},
+    call::{Input, Outgoing, Placing as News, Talks},
     consent::RecordingPolicy,
     dialing::{By, Digits, MAX_DURATION},
     dialplan::action::{AgentSource, RoomOp},
@@ -14,31 +17,40 @@ use ractor::ActorProcessingErr;
 use sip_core::{
     dialog::{DialogEvent, EndCause, Ended},
     flow::Flow,
-    offer_answer::MediaAddress,
-    tokens::TokenSource,
     value::Reason,
 };
 use tokio::sync::oneshot;
 
-use super::{Msg, State, asking, children, facing::Order, media, transfer};
+use super::{Msg, State, asking, facing::Order, transfer};
 use crate::{
-    dialog::{self, Origin},
-    targets::{self, Asker, NoPlace, Place, Way},
+    targets::{self, Asker, NoPlace, Place, Redirects, Way},
     trunk_book::Turn,
 };
 
-/// The place to invite at, and the ways that are left behind it.
-pub type Located = Result<Box<(Place, VecDeque<Way>)>, NoPlace>;
+/// Where to invite, or why nowhere.
+pub type Located = Result<Box<Invitation>, NoPlace>;
+
+/// Where to invite.
+pub struct Invitation {
+    /// At all of these at once: the first to answer has the call.
+    places: Vec<Place>,
+    /// The ways that are left when the only one is out of order.
+    ways: VecDeque<Way>,
+}
 
 /// See the module.
 #[derive(Default)]
 pub(super) struct Placing {
     ways: VecDeque<Way>,
+    /// Where the far side has sent us.
+    redirects: Redirects,
+    /// Who of those is called.
+    led_to: Option<String>,
+    forks: forks::Forks,
     flow: Option<Flow>,
     /// Our place among the calls of the trunk.
     turn: Option<Turn>,
     ring_for: Duration,
-    tried: u8,
     /// Somebody rang: another way would ring somebody else.
     committed: bool,
     answered: bool,
@@ -155,17 +167,35 @@ pub(super) fn place(state: &mut State, ring_for: Duration) {
     let Some(order) = state.args.facing.order() else {
         return;
     };
-    let (me, services, to) = (state.me.clone(), state.services().clone(), order.to.clone());
-    let (asker, digits) = (asker(state, order), digits(order));
+    let (to, asker, digits) = (order.to.clone(), asker(state, order), digits(order));
+    state.placing.redirects = Redirects::of(&to);
+    locate(state, asker, to, digits);
+}
+
+fn locate(state: &State, asker: Asker, to: String, digits: Digits) {
+    let (me, services) = (state.me.clone(), state.services().clone());
     tokio::spawn(async move {
         let leave = targets::leave(&services, &asker, &to, digits).await;
         let located = match leave {
-            // One leg is one phone: of several the most wanted, then the next.
-            Ok(leave) => targets::open_first(&services, &asker, leave.ways).await,
+            Ok(leave) if leave.together && leave.ways.len() > 1 => {
+                let all = targets::open_all(&services, &asker, leave.ways).await;
+                all.map(|places| Invitation {
+                    places,
+                    ways: VecDeque::new(),
+                })
+            }
+            Ok(leave) => one(targets::open_first(&services, &asker, leave.ways).await),
             Err(no) => Err(no),
         };
         let _ = me.cast(Msg::Located(located.map(Box::new)));
     });
+}
+
+fn one(found: Result<(Place, VecDeque<Way>), NoPlace>) -> Result<Invitation, NoPlace> {
+    found.map(|(place, ways)| Invitation {
+        places: vec![place],
+        ways,
+    })
 }
 
 /// The next way, beside the call.
@@ -173,7 +203,7 @@ fn go_on(state: &mut State, asker: Asker) {
     let (me, services) = (state.me.clone(), state.services().clone());
     let ways = std::mem::take(&mut state.placing.ways);
     tokio::spawn(async move {
-        let located = targets::open_first(&services, &asker, ways).await;
+        let located = one(targets::open_first(&services, &asker, ways).await);
         let _ = me.cast(Msg::Located(located.map(Box::new)));
     });
 }
@@ -182,12 +212,13 @@ fn go_on(state: &mut State, asker: Asker) {
 pub(super) async fn located(state: &mut State, located: Located) -> Result<(), ActorProcessingErr> {
     match located {
         Ok(located) => {
-            let (place, ways) = *located;
-            state.placing.ways = ways;
-            invite(state, place).await
+            state.placing.ways = located.ways;
+            forks::invite(state, located.places).await
         }
         Err(no) => {
-            failed(state, &no);
+            if !led::nowhere(state, &no) {
+                failed(state, &no);
+            }
             Ok(())
         }
     }
@@ -213,70 +244,6 @@ pub(super) fn over(state: &mut State) {
     }
 }
 
-/// Invites there. Whoever ordered it knows first: an order that counts as refused is not begun.
-async fn invite(state: &mut State, mut place: Place) -> Result<(), ActorProcessingErr> {
-    if state.over || state.machine.state() == CallState::Ended {
-        return Ok(());
-    }
-    if !state.placing.tell(Outcome::Done) {
-        failed(state, &NoPlace::too_late());
-        return Ok(());
-    }
-    state.args.profile = place.line.profile.clone();
-    state.args.wire = place.line.wire.clone();
-    state.args.listener = place.line.listener.clone();
-    state.placing.flow = Some(place.flow);
-    state.placing.turn = place.turn.take();
-    state.placing.phone = place.phone.take();
-    state.placing.outside = place.trunk.is_some();
-    let meets = state.args.facing.order().and_then(Order::meets);
-    let referred_by = meets.and_then(|meets| meets.referred_by.clone());
-    // RFC 3892 §3; no carrier needs to know our phones.
-    if let (Some(who), Some(_)) = (referred_by, &state.placing.phone) {
-        place.headers.push(("Referred-By".into(), who));
-    }
-    let Some(media) = media::address(state) else {
-        return Ok(());
-    };
-    let Some(order) = state.args.facing.order() else {
-        return Ok(());
-    };
-    let tokens = match state.placing.tried {
-        0 => order.tokens.clone(),
-        _ => state.services().fork_tokens(),
-    };
-    state.placing.tried = state.placing.tried.saturating_add(1);
-    state.inbox.push_back(Input::Placing(News::Invited));
-    let args = dialog_args(state, place, media, tokens);
-    children::own_dialog(state, args).await
-}
-
-fn dialog_args(
-    state: &State,
-    place: Place,
-    media: MediaAddress,
-    tokens: TokenSource,
-) -> dialog::Args {
-    let (me, services) = (state.me.clone(), state.services());
-    let call = place.call(media, state.placing.ring_for, state.args.facing.hops_left());
-    dialog::Args {
-        origin: Origin::Inviting(Box::new(call)),
-        config: place.config(),
-        tokens,
-        profile: state.args.profile.name.clone(),
-        wire: state.args.wire.clone(),
-        listener: state.args.listener.clone(),
-        book: services.book.clone(),
-        dossier: state.args.dossier.clone(),
-        leg: 0,
-        clock: services.clock,
-        ladder: services.ladder(),
-        events: Arc::new(move |event| drop(me.cast(Msg::Dialog(event)))),
-        undelivered: None,
-        hops: place.hops,
-    }
-}
-
 /// What our dialog reports before the answer; true when that was all there is to it.
 pub(super) fn event(state: &mut State, event: &DialogEvent) -> bool {
     if state.args.facing.order().is_none() || state.placing.answered {
@@ -294,6 +261,7 @@ pub(super) fn event(state: &mut State, event: &DialogEvent) -> bool {
         }
         DialogEvent::Answered => {
             state.placing.answered = true;
+            led::noted(state, "answered", Some(200));
             state.dossier().mark_answered();
             state.inbox.push_back(Input::Placing(News::Answered));
         }
@@ -312,18 +280,26 @@ pub(super) fn is_out_of_order(cause: &EndCause) -> bool {
 }
 
 fn not_answered(state: &mut State, ended: &Ended) -> bool {
-    let elsewhere = !state.placing.committed && !state.placing.ways.is_empty();
     state.placing.turn = None;
+    if led::redirected(state, ended) {
+        return true;
+    }
+    let elsewhere = !state.placing.committed && !state.placing.ways.is_empty();
     if let (true, true, Some(order)) = (
         elsewhere,
         is_out_of_order(&ended.cause),
         state.args.facing.order(),
     ) {
-        let asker = asker(state, order);
+        let led = state.placing.redirects.asker.clone();
+        let asker = led.unwrap_or_else(|| asker(state, order));
         go_on(state, asker);
         return true;
     }
+    if led::next_contact(state, ended) {
+        return true;
+    }
     let (status, q850, reason) = outcome(ended, state.placing.committed);
+    led::noted(state, reason.as_str(), status);
     transfer::tell(state, status.unwrap_or(503));
     state.inbox.push_back(Input::Placing(News::Failed {
         status,

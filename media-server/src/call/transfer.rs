@@ -23,7 +23,9 @@ use sip_core::{
 use tokio::sync::oneshot;
 
 use super::{
-    Msg, Order, State, Talks, asking, begin, children, dial,
+    Msg, Order, State, Talks,
+    asking::{self, Extensions},
+    begin, children, dial,
     facing::{Meets, Order as Placed},
 };
 use crate::{
@@ -31,7 +33,7 @@ use crate::{
     dialog_book::Meant,
     targets::{self, Asker, Shown},
 };
-use phones::{Left, Phone, left, named, phone, target};
+use phones::{Left, Phone, left, named, phone};
 
 /// How long somebody waits for whom he was transferred to, who has answered.
 pub(super) const ALONE: Duration = Duration::from_secs(5);
@@ -139,7 +141,11 @@ fn judge(state: &State, side: Side, asked: &ReferRequest) -> Result<(String, Wan
         let meant = state.services().book.meant_by(replaces);
         return Ok((room, Wanted::Partner(meant)));
     }
-    let target = target(state, &phone, &asked.to).ok_or(603_u16)?;
+    let extensions = Extensions {
+        tenant: phone.tenant,
+        domain: phone.domain(),
+    };
+    let target = asking::target(state, Some(extensions), &asked.to).ok_or(603_u16)?;
     let asker = asker(state, side, &phone);
     let leave = targets::admit(state.services(), &asker, &target, Digits::Supplied);
     leave.map_err(|no| if no.status == 403 { 403_u16 } else { 603 })?;

@@ -108,6 +108,29 @@ pub async fn open_first(
     Err(why)
 }
 
+/// Opens all ways that can be had, each by itself.
+///
+/// # Errors
+/// None can be had: why the last cannot.
+pub async fn open_all(
+    services: &Arc<Services>,
+    asker: &Asker,
+    ways: VecDeque<Way>,
+) -> Result<Vec<Place>, NoPlace> {
+    let mut places = Vec::new();
+    let mut why = NoPlace::none();
+    for way in ways {
+        match open(services, asker, way).await {
+            Ok(place) => places.push(place),
+            Err(no) => why = no,
+        }
+    }
+    match places.is_empty() {
+        true => Err(why),
+        false => Ok(places),
+    }
+}
+
 /// Makes a way a place.
 ///
 /// # Errors

@@ -81,6 +81,7 @@ impl Directory {
             country: terms.country,
             emergency: terms.emergency,
             redirects: terms.redirects,
+            operator: tenant.is_none(),
             max_duration: terms.max_duration,
             trunks: callable.map(|line| outlet(line, up(line))).collect(),
             draw,

@@ -149,12 +149,16 @@ fn said(text: &str, status: u16, more: &str, at: SocketAddr) -> String {
         true => to.to_owned(),
         false => format!("{to};tag={TAG}"),
     };
+    let contact = match more.contains("Contact:") {
+        true => String::new(),
+        false => format!("Contact: <sip:far@{at}>\r\n"),
+    };
     let sdp = match status == 200 && text.starts_with("INVITE") {
         true => sdp(),
         false => String::new(),
     };
     format!(
-        "SIP/2.0 {status} Thus\r\n{}To: {to}\r\nContact: <sip:far@{at}>\r\n{more}\
+        "SIP/2.0 {status} Thus\r\n{}To: {to}\r\n{contact}{more}\
          Content-Type: application/sdp\r\nContent-Length: {}\r\n\r\n{sdp}",
         copied(text),
         sdp.len()

@@ -1,10 +1,9 @@
-//! Which side of a call is a phone of ours, who is left when it goes, and whom it means by a Refer-To.
+//! Which side of a call is a phone of ours, and who is left when it goes.
 
 use std::{net::IpAddr, sync::Arc};
 
 use call_core::{call::Side, dialing::Origin};
 use model::TenantId;
-use sip_core::value::{NameAddr, Uri, uri::Scheme};
 
 use crate::call::{State, asking, dial, facing};
 
@@ -112,60 +111,4 @@ pub(super) fn named(state: &State) -> String {
         Some(order) => order.to.clone(),
         None => state.parties().from.clone(),
     }
-}
-
-/// Whom a Refer-To means: `user/NAME` or a number where it names us, else a URI for the gate to judge. None for what no phone
-/// may ask for.
-pub(super) fn target(state: &State, phone: &Phone, to: &NameAddr) -> Option<String> {
-    let uri = to.uri();
-    match uri.scheme() {
-        Scheme::Tel => return Some(uri.as_text().into_owned()),
-        Scheme::Sip | Scheme::Sips => {}
-        Scheme::Other(_) => return None,
-    }
-    let method = uri.param("method");
-    if method.is_some_and(|method| !method.eq_ignore_ascii_case(b"INVITE")) {
-        return None;
-    }
-    let user = uri.user()?;
-    let plain = |byte: u8| byte.is_ascii_alphanumeric() || b"+*#._-".contains(&byte);
-    if user.is_empty() || !user.bytes().all(plain) {
-        return None;
-    }
-    if !is_us(state, uri) {
-        let port = uri.port().map_or(String::new(), |port| format!(":{port}"));
-        return Some(format!("sip:{user}@{}{port}", uri.host()?));
-    }
-    let registrar = &state.services().registrar;
-    Some(match registrar.aor(&user, phone.tenant, phone.domain()) {
-        Some(_) => format!("user/{user}"),
-        None => user,
-    })
-}
-
-/// Whether the URI is one of ours: a domain of our extensions, or an address that some profile listens at.
-fn is_us(state: &State, uri: &Uri) -> bool {
-    let Some(host) = uri.host() else {
-        return false;
-    };
-    let services = state.services();
-    let flow = facing::flow(state);
-    let local = flow.map(|flow| flow.local.ip());
-    let at = |wanted: IpAddr, listens: IpAddr| {
-        wanted == listens || (listens.is_unspecified() && Some(wanted) == local)
-    };
-    let lines = services.lines.all();
-    let mut places = lines.iter().flat_map(|line| {
-        let announced = flow.map(|flow| line.profile.announced_ip(&flow));
-        let listens = line.profile.listen().into_iter();
-        listens.map(move |(transport, listens)| (transport, listens, announced))
-    });
-    let domain = services.registrar.directory().has_domain(&host.to_string());
-    let port_is_ours = places.any(|(transport, listens, announced)| {
-        let ip = host.ip();
-        let here = ip.is_some_and(|ip| at(ip, listens.ip()) || Some(ip) == announced);
-        let port = uri.port().unwrap_or_else(|| transport.default_port());
-        listens.port() == port && (here || domain)
-    });
-    port_is_ours || (domain && uri.port().is_none())
 }

@@ -192,6 +192,14 @@ impl Callee {
             digits: Digits::Written,
         }
     }
+
+    /// Somebody whom the other side named.
+    pub fn supplied(name: impl Into<String>) -> Callee {
+        Callee {
+            name: name.into(),
+            digits: Digits::Supplied,
+        }
+    }
 }
 
 /// Whom to call.
