@@ -29,6 +29,7 @@ mod rtcp;
 mod seat;
 mod seated;
 mod shared;
+mod slots;
 mod ticker;
 
 pub use lateness::Lateness;

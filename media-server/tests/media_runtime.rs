@@ -473,6 +473,32 @@ async fn bridged_legs_hear_each_other() {
     );
 }
 
+/// What a thread does for few legs: it wakes four times in 20 ms, and looks where there is nothing hardly more than once a tick.
+#[tokio::test]
+async fn few_legs_share_their_wake_ups_and_an_empty_socket_is_rarely_read() {
+    let media = media();
+    let mut parties: Vec<_> = (0..16).map(|_| leg(&media, Mode::Echo, None)).collect();
+    let (began, before) = (media.now(), media.stats());
+    for _ in 0..100 {
+        for (_, _, phone, _) in &mut parties {
+            phone.talk(1);
+        }
+    }
+    let (after, passed) = (media.stats(), media.now() - began);
+    let (wakes, ticks) = (
+        after.wakes - before.wakes,
+        after.lateness.ticks - before.lateness.ticks,
+    );
+    let (reads, empty) = (
+        after.reads - before.reads,
+        after.empty_reads - before.empty_reads,
+    );
+    println!("{passed:?}: {wakes} wake-ups, {ticks} ticks, {reads} reads, {empty} of them empty");
+    assert!(ticks > 500, "{ticks}");
+    assert!(u128::from(wakes) <= passed.as_millis() / 5 + 20, "{wakes}");
+    media.shutdown();
+}
+
 #[tokio::test]
 async fn in_a_room_of_twenty_two_everybody_hears_the_others_and_who_goes_is_not_heard() {
     let media = media();

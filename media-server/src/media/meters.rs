@@ -20,6 +20,12 @@ pub struct MediaStats {
     pub ear_drops: u64,
     /// Ticks of recording replaced by silence.
     pub recorder_drops: u64,
+    /// Milliseconds in which a media thread had something to do.
+    pub wakes: u64,
+    /// Reads of RTP sockets, and those of them that found nothing.
+    pub reads: u64,
+    /// See `reads`.
+    pub empty_reads: u64,
     /// Datagrams the system would not send.
     pub send_errors: u64,
     /// Reads that failed for another reason than "nothing there".
@@ -46,6 +52,8 @@ pub(super) struct ThreadMeters {
     /// How much work its legs' encoders may put into a packet.
     pub(super) complexity: AtomicU8,
     pub(super) lateness: Histogram,
+    /// Milliseconds in which it had something to do.
+    pub(super) wakes: AtomicU64,
 }
 
 #[derive(Debug)]
@@ -55,6 +63,8 @@ pub(super) struct Meters {
     pub(super) skipped_ticks: AtomicU64,
     pub(super) ear_drops: AtomicU64,
     pub(super) recorder_drops: AtomicU64,
+    pub(super) reads: AtomicU64,
+    pub(super) empty_reads: AtomicU64,
     pub(super) send_errors: AtomicU64,
     pub(super) receive_errors: AtomicU64,
     pub(super) rtcp_drops: AtomicU64,
@@ -69,6 +79,7 @@ impl Meters {
             busy_permille: AtomicU32::new(0),
             complexity: AtomicU8::new(Tuning::USUAL_COMPLEXITY),
             lateness: Histogram::new(),
+            wakes: AtomicU64::new(0),
         };
         Self {
             threads: (0..threads).map(thread).collect(),
@@ -76,6 +87,8 @@ impl Meters {
             skipped_ticks: AtomicU64::new(0),
             ear_drops: AtomicU64::new(0),
             recorder_drops: AtomicU64::new(0),
+            reads: AtomicU64::new(0),
+            empty_reads: AtomicU64::new(0),
             send_errors: AtomicU64::new(0),
             receive_errors: AtomicU64::new(0),
             rtcp_drops: AtomicU64::new(0),
@@ -100,6 +113,9 @@ impl Meters {
             skipped_ticks: read(&self.skipped_ticks),
             ear_drops: read(&self.ear_drops),
             recorder_drops: read(&self.recorder_drops),
+            wakes: threads().map(|t| read(&t.wakes)).sum(),
+            reads: read(&self.reads),
+            empty_reads: read(&self.empty_reads),
             send_errors: read(&self.send_errors),
             receive_errors: read(&self.receive_errors),
             rtcp_drops: read(&self.rtcp_drops),

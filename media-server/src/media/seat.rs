@@ -226,6 +226,7 @@ impl LegSeat {
             resumes_from,
             ntp_at_epoch: self.media.ntp_at_epoch(),
             quiet: Default::default(),
+            behind: false,
             complexity: Tuning::USUAL_COMPLEXITY,
             confession: None,
         };

@@ -6,13 +6,13 @@ use super::effort::{Effort, LATE, Second};
 use super::meters::{Meters, ThreadMeters, count};
 use super::panics;
 use super::seated::{Fate, LISTEN_MOMENTS, MAX_DATAGRAM, PATIENCE, Seated, slot_time};
+use super::slots::{self, SLOTS};
 use std::sync::atomic::Ordering;
 use std::sync::mpsc::{Receiver, RecvTimeoutError, Sender, channel};
 use std::sync::{Arc, Mutex, PoisonError};
 use std::thread::JoinHandle;
 use std::time::{Duration, Instant};
 
-const SLOTS: usize = 20;
 /// Milliseconds after its tick at which a leg's socket is read again.
 const LISTEN_AT: [u64; LISTEN_MOMENTS] = [5, 10, 15];
 
@@ -126,6 +126,7 @@ impl Ticker {
             let began = self.now();
             self.catch_up();
             self.work(self.next);
+            self.note_wake();
             self.note_work(began);
             self.next += 1;
             while self.legs > 0 && !self.is_busy(self.next) {
@@ -135,6 +136,12 @@ impl Ticker {
         for seated in std::mem::take(&mut self.slots).into_iter().flatten() {
             seated.shared.stop.store(true, Ordering::Release);
             seated.leave();
+        }
+    }
+
+    fn note_wake(&self) {
+        if let Some(thread) = self.meters.threads.get(self.number) {
+            count(&thread.wakes);
         }
     }
 
@@ -186,17 +193,14 @@ impl Ticker {
         }
     }
 
-    /// The emptiest slot; among equals the one that is due next, so that the first packet leaves soon.
     fn admit(&mut self, seated: Box<Seated>) {
         let soonest = self.now().as_millis() as u64 + 1;
         if self.legs == 0 {
             self.next = soonest;
         }
-        let due = |ahead: &u64| ((soonest + ahead) % SLOTS as u64) as usize;
-        let emptiest =
-            (0..SLOTS as u64).min_by_key(|ahead| self.slots.get(due(ahead)).map_or(0, Vec::len));
-        let ahead = emptiest.unwrap_or(0);
-        if let Some(slot) = self.slots.get_mut(due(&ahead)) {
+        let legs = std::array::from_fn(|at| self.slots.get(at).map_or(0, Vec::len));
+        let ahead = slots::ahead(&legs, slot_of(soonest, 0)) as u64;
+        if let Some(slot) = self.slots.get_mut(slot_of(soonest + ahead, 0)) {
             slot.push(seated);
             self.legs += 1;
         }
