@@ -1,6 +1,7 @@
 //! The media runtime: std threads that hold every leg's 20 ms, apart from the actors and from tokio.
 //!
-//! Each media thread has one ticker with 20 slots of 1 ms; a leg gets the emptiest slot and keeps it. A tick is one straight
+//! Each media thread has one ticker with 20 slots of 1 ms; a leg keeps its slot, and few
+//! legs share those 5 ms apart (`slots.rs`). A tick is one straight
 //! call chain: socket → jitter → recogniser ring, and voice ring → playout → encode → socket. Where clocks meet (agent,
 //! recogniser, recorder) there are bounded rings with drop counters; sound never enters a mailbox.
 //!

@@ -473,9 +473,9 @@ async fn bridged_legs_hear_each_other() {
     );
 }
 
-/// What a thread does for few legs: it wakes four times in 20 ms, and looks where there is nothing hardly more than once a tick.
+/// What a thread does for few legs: it wakes four times in 20 ms, not twenty.
 #[tokio::test]
-async fn few_legs_share_their_wake_ups_and_an_empty_socket_is_rarely_read() {
+async fn few_legs_share_their_wake_ups() {
     let media = media();
     let mut parties: Vec<_> = (0..16).map(|_| leg(&media, Mode::Echo, None)).collect();
     let (began, before) = (media.now(), media.stats());
