@@ -80,6 +80,11 @@ cat >>"$work/dialplans/internal.toml" <<RINGS
 name = "rings"
 when = { to = "rings" }
 do = ["ring", { sleep = "30s" }]
+
+[[route]]
+name = "echo-kept"
+when = { to = "echo-kept" }
+do = ["answer", { record = { consent = "given" } }, "echo"]
 RINGS
 export SIDETONE_DIALPLANS_DIR="$work/dialplans"
 sed "s/127\.0\.0\.1:5060/127.0.0.1:$sip/; s/127\.0\.0\.1:5061/127.0.0.1:$phones/" "$file" >"$work/plan.toml"
@@ -102,6 +107,11 @@ sleep 3 # start-up work is not the calls'
 code=0
 if [ "$plan" = flood ]; then
   "$root/loadtest/flood.sh" "$binary" "$server" "$sip" "$acl" "$ops" | tee "$work/table.md" || code=${PIPESTATUS[0]}
+  { echo; echo "### $plan · $(date -u +'%Y-%m-%d %H:%M UTC')"; echo; sed -n 's/^story = "\(.*\)"/\1./p' "$file"; echo; echo "Commit: $(git -C "$root" rev-parse --short HEAD), $(nproc) cores.${note:+ $note}"; echo; cat "$work/table.md"; } >>"$results"
+  exit "$code"
+fi
+if [ "$plan" = recording ]; then
+  "$root/loadtest/recording.sh" "$binary" "$server" "$sip" "$work/plan.toml" | tee "$work/table.md" || code=${PIPESTATUS[0]}
   { echo; echo "### $plan · $(date -u +'%Y-%m-%d %H:%M UTC')"; echo; sed -n 's/^story = "\(.*\)"/\1./p' "$file"; echo; echo "Commit: $(git -C "$root" rev-parse --short HEAD), $(nproc) cores.${note:+ $note}"; echo; cat "$work/table.md"; } >>"$results"
   exit "$code"
 fi

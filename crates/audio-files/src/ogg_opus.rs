@@ -218,6 +218,26 @@ impl Head {
     }
 }
 
+/// Whether a file is whole, Opus, and at most `most_s` seconds long. Its packets are counted, not decoded.
+///
+/// # Errors
+/// [`FileError`] of Ogg and Opus; [`FileError::TooLong`].
+pub fn check(file: &[u8], most_s: u32) -> Result<(), FileError> {
+    let mut packets = Packets::new(file);
+    let first = packets.next().ok_or(FileError::NotOpus)??;
+    Head::read(&first.bytes)?;
+    packets.next().ok_or(FileError::NotOpus)??;
+    let (most, mut ticks) = (u64::from(most_s) * u64::from(CLOCK_HZ), 0);
+    for packet in packets {
+        let samples = opus::packet::get_nb_samples(&packet?.bytes, CLOCK_HZ);
+        ticks += samples.map_err(|_| FileError::BrokenPacket)? as u64;
+        if ticks > most {
+            return Err(FileError::TooLong { most_s });
+        }
+    }
+    Ok(())
+}
+
 /// Decodes a file into one channel at 8, 12, 16, 24 or 48 kHz, at most `most_s` seconds of it.
 ///
 /// # Errors

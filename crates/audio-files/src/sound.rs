@@ -1,6 +1,9 @@
 //! Prompts: WAV or Ogg/Opus, told apart by what is in them.
 
-use crate::{FileError, ogg_opus, wav::Wav};
+use crate::{
+    FileError, ogg_opus,
+    wav::{Layout, Wav},
+};
 
 /// Sound of one channel.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -9,6 +12,26 @@ pub struct Sound {
     pub rate_hz: u32,
     /// The samples; of two channels their mean.
     pub pcm: Vec<i16>,
+}
+
+/// Whether [`read`] would take a file, without decoding it.
+///
+/// # Errors
+/// [`FileError`].
+pub fn check(bytes: &[u8], most_s: u32) -> Result<(), FileError> {
+    if bytes.starts_with(b"OggS") {
+        return ogg_opus::check(bytes, most_s);
+    }
+    if !bytes.starts_with(b"RIFF") {
+        return Err(FileError::Unknown);
+    }
+    let layout = Layout::read(bytes)?;
+    let there = (bytes.len() as u64).saturating_sub(layout.data_at);
+    let second = u64::from(layout.rate_hz) * u64::from(layout.channels) * 2;
+    if layout.data_bytes.min(there) / second >= u64::from(most_s) {
+        return Err(FileError::TooLong { most_s });
+    }
+    Ok(())
 }
 
 /// Reads a whole file of at most `most_s` seconds. `rate_hz` is what Opus is decoded at.
@@ -20,14 +43,8 @@ pub fn read(bytes: &[u8], rate_hz: u32, most_s: u32) -> Result<Sound, FileError>
         let pcm = ogg_opus::decode(bytes, rate_hz, most_s)?;
         return Ok(Sound { rate_hz, pcm });
     }
-    if !bytes.starts_with(b"RIFF") {
-        return Err(FileError::Unknown);
-    }
+    check(bytes, most_s)?;
     let wav = Wav::read(bytes)?;
-    let seconds = wav.samples.len() as u64 / (u64::from(wav.rate_hz) * u64::from(wav.channels));
-    if seconds >= u64::from(most_s) {
-        return Err(FileError::TooLong { most_s });
-    }
     Ok(Sound {
         rate_hz: wav.rate_hz,
         pcm: wav.mono(),

@@ -141,9 +141,11 @@ fn bytes_of_strangers_are_decoded_or_refused() {
         let mut changed = file.clone();
         changed[at] ^= 0x55;
         assert!(sound::read(&changed, 8_000, 10).is_err(), "byte {at}");
+        assert!(sound::check(&changed, 10).is_err(), "byte {at}");
     }
+    assert!(sound::check(&file, 1).is_ok());
     let long = export(&master(8_000, 24_000), Form::Opus { mixed: true }, 0, 8_192);
-    assert!(sound::read(&long, 8_000, 1).is_err());
+    assert!(sound::read(&long, 8_000, 1).is_err() && sound::check(&long, 1).is_err());
     assert!(sound::read(b"MThd", 8_000, 1).is_err());
 }
 

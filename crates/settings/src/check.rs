@@ -1,6 +1,7 @@
 //! Checks across files: what each file alone cannot know.
 
 pub(crate) mod outbound;
+pub(crate) mod sounds;
 
 use std::collections::BTreeMap;
 use std::net::SocketAddr;

@@ -36,6 +36,7 @@ use call_core::document::Fault;
 
 pub use address::{Cidr, Listen, PortRange};
 pub use carrier::{Carrier, IdentityIn, IdentityOut, Numbers, Outbound, Pace};
+pub use check::sounds::{LARGEST_SOUND_BYTES, LONGEST_SOUND_S};
 pub use environment::{state_home, variable};
 pub use external::ExternalIp;
 pub use faults::Faults;

@@ -39,11 +39,12 @@ impl Live {
 /// The sections of the server file that differ and count only from the next start on.
 pub fn at_next_start(old: &Server, new: &Server) -> Vec<&'static str> {
     let text = |part: &dyn std::fmt::Debug| format!("{part:?}");
-    let sections: [(&str, &dyn std::fmt::Debug, &dyn std::fmt::Debug); 11] = [
+    let sections: [(&str, &dyn std::fmt::Debug, &dyn std::fmt::Debug); 12] = [
         ("mode", &old.mode, &new.mode),
         ("node", &old.node, &new.node),
         ("control", &old.control, &new.control),
         ("data", &old.data, &new.data),
+        ("recordings", &old.recordings, &new.recordings),
         ("http", &old.http, &new.http),
         ("ops", &old.ops, &new.ops),
         ("speech", &old.speech, &new.speech),

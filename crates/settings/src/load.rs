@@ -94,6 +94,9 @@ impl Load<'_> {
             "dialplans",
             builtin::dialplans,
         );
+        if let Some(server) = &server {
+            check::sounds::check(&dialplans, &server.data.media_dir, &mut self.faults);
+        }
         let dialplans = self.dialplans(&dialplans, names, &profiles);
         let server = server.map(|mut value| {
             value

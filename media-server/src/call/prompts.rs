@@ -1,19 +1,18 @@
-//! The dialplan's `play`: a WAV file below the media folder, or a built-in prompt.
+//! The dialplan's `play`: a WAV or Ogg/Opus file below the media folder, or a built-in prompt.
 
 use std::{
     path::{Component, Path, PathBuf},
     sync::Arc,
 };
 
+use audio_files::sound;
 use call_core::call::Input;
 use media_core::resample::Resampler;
 use model::agent::VoiceConfig;
+use settings::{LARGEST_SOUND_BYTES, LONGEST_SOUND_S};
 
 use super::{Msg, State, speech, tags::Origin};
-use crate::wav::Wav;
 
-/// The longest prompt file that is read: ten minutes of 16-bit stereo at 48 kHz.
-const MAX_FILE_BYTES: u64 = 10 * 60 * 48_000 * 4;
 const LINE_RATE_HZ: u32 = 8_000;
 /// Words of the built-in prompts, spoken by the voice that is always there.
 const BUILT_IN: &[(&str, &str)] = &[
@@ -120,12 +119,12 @@ fn below(folder: &Path, source: &str) -> Result<PathBuf, String> {
 fn load(path: &Path) -> Result<Arc<[i16]>, String> {
     let fail = |why: &dyn std::fmt::Display| format!("{}: {why}", path.display());
     let length = std::fs::metadata(path).map_err(|e| fail(&e))?.len();
-    if length > MAX_FILE_BYTES {
+    if length > LARGEST_SOUND_BYTES {
         return Err(fail(&"too long for a prompt"));
     }
     let bytes = std::fs::read(path).map_err(|e| fail(&e))?;
-    let wav = Wav::read(&bytes).map_err(|e| fail(&e))?;
-    to_line(wav.rate_hz, wav.mono()).map_err(|e| fail(&e))
+    let sound = sound::read(&bytes, LINE_RATE_HZ, LONGEST_SOUND_S).map_err(|e| fail(&e))?;
+    to_line(sound.rate_hz, sound.pcm).map_err(|e| fail(&e))
 }
 
 fn to_line(rate_hz: u32, pcm: Vec<i16>) -> Result<Arc<[i16]>, media_core::Error> {
@@ -142,6 +141,39 @@ fn to_line(rate_hz: u32, pcm: Vec<i16>) -> Result<Arc<[i16]>, media_core::Error>
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    /// A second of this file has as much on the line, whatever its rate.
+    #[test]
+    fn prompts_of_any_rate_and_kind_are_read_for_the_line() {
+        let folder = tempfile::tempdir().unwrap();
+        for rate_hz in [8_000, 16_000, 44_100_u32] {
+            let bytes = [
+                audio_files::wav::header(rate_hz, 1, rate_hz * 2).to_vec(),
+                vec![0; rate_hz as usize * 2],
+            ];
+            let path = folder.path().join("prompt.wav");
+            std::fs::write(&path, bytes.concat()).unwrap();
+            let read = load(&path).unwrap();
+            assert!((8_000..8_200).contains(&read.len()), "{}", read.len());
+        }
+        let shape = audio_files::ogg_opus::Shape {
+            rate_hz: 48_000,
+            channels: 2,
+            samples: 48_000,
+        };
+        let (mut opus, mut bytes) = (
+            audio_files::ogg_opus::Writer::new(shape, 1).unwrap(),
+            Vec::new(),
+        );
+        opus.push(&vec![0; 96_000], &mut bytes);
+        opus.finish(&mut bytes);
+        let path = folder.path().join("prompt.opus");
+        std::fs::write(&path, &bytes).unwrap();
+        assert_eq!(load(&path).unwrap().len(), 8_000);
+        std::fs::write(&path, &bytes[..bytes.len() - 1]).unwrap();
+        let why = load(&path).unwrap_err();
+        assert!(why.contains("an Ogg page is broken"), "{why}");
+    }
 
     #[test]
     fn a_prompt_cannot_leave_the_media_folder() {
