@@ -48,7 +48,7 @@ free_port() {
     grep -qiE ":$(printf %04X "$port") " /proc/net/udp /proc/net/tcp || { echo "$port"; return; }
   done
 }
-sip=$(free_port) http=$(free_port) ops=$(free_port) agent=$(free_port) acl=$(free_port) phones=$(free_port)
+sip=$(free_port) http=$(free_port) ops=$(free_port) agent=$(free_port) acl=$(free_port) phones=$(free_port) far=$(free_port)
 
 # The shipped profile on other ports; RTP keeps its range.
 mkdir -p "$work/sip-profiles"
@@ -71,7 +71,8 @@ auth = "digest"
 rtp = { ports = "20000-32767" }
 guard = { ban_after = 0 }                 # one address guesses for a thousand callers
 PHONES
-# The shipped dialplan; its bridge calls this server itself, and one number only rings.
+# The shipped dialplan; its bridge calls this server itself, one number only rings, one hands its callers on, and others lead to numbers
+# of the generator.
 cp -r "$root/dialplans" "$work/dialplans"
 sed -i "s/127\.0\.0\.1:5990/127.0.0.1:$sip/" "$work/dialplans/internal.toml"
 cat >>"$work/dialplans/internal.toml" <<RINGS
@@ -85,6 +86,21 @@ do = ["ring", { sleep = "30s" }]
 name = "echo-kept"
 when = { to = "echo-kept" }
 do = ["answer", { record = { consent = "given" } }, "echo"]
+
+[[route]]
+name = "handed on"
+when = { to = "handed-on" }
+do = ["answer", { sleep = "500ms" }, { transfer = { to = "sip:echo@127.0.0.1:$sip", mode = "refer" } }]
+
+[[route]]
+name = "out"
+when = { to = "out-(?<who>.+)" }
+do = [{ bridge = { to = "sip:{to.who}@127.0.0.1:$far", ring_for = "25s" } }]
+
+[[route]]
+name = "transferred out"
+when = { to = "over-(?<who>.+)" }
+do = ["answer", { sleep = "500ms" }, { transfer = { to = "sip:{to.who}@127.0.0.1:$far", mode = "bridge" } }]
 RINGS
 export SIDETONE_DIALPLANS_DIR="$work/dialplans"
 sed "s/127\.0\.0\.1:5060/127.0.0.1:$sip/; s/127\.0\.0\.1:5061/127.0.0.1:$phones/" "$file" >"$work/plan.toml"
@@ -126,7 +142,7 @@ before=$(own_state)
 # Its memory, once a second.
 (while awk '/^VmRSS/ { print $2; found = 1 } END { exit !found }' "/proc/$server/status" 2>/dev/null >>"$work/rss"; do sleep 1; done) &
 sampler=$!
-"$binary" load "$work/plan.toml" --target "127.0.0.1:$sip" --server-pid "$server" --json "$work/result.json" | tee "$work/table.md" || code=${PIPESTATUS[0]}
+"$binary" load "$work/plan.toml" --target "127.0.0.1:$sip" --server-pid "$server" --answer "127.0.0.1:$far" --api "http://127.0.0.1:$http" --key-file "$work/admin.key" --json "$work/result.json" | tee "$work/table.md" || code=${PIPESTATUS[0]}
 [ -s "$work/result.json" ] || exit 1
 kill "$sampler"; sampler=''
 # What the first third of the calls took is warming up; what grows after it goes on growing.

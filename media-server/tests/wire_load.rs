@@ -4,6 +4,8 @@
 #[path = "rig/node.rs"]
 mod rig;
 
+use std::net::SocketAddr;
+
 use media_server::load::{self, Plan, Report};
 use rig::Site;
 
@@ -17,7 +19,7 @@ async fn load(site: &Site, context: &str) -> Report {
         site.sip
     ));
     let plan = plan.unwrap();
-    tokio::task::spawn_blocking(move || load::generate(&plan, None).unwrap())
+    tokio::task::spawn_blocking(move || load::generate(&plan, &load::Beside::default()).unwrap())
         .await
         .unwrap()
 }
@@ -120,8 +122,11 @@ async fn a_mix_of_calls_is_judged_by_what_each_kind_is_meant_to_be() {
         );
         Plan::parse(&text).unwrap()
     };
-    let run =
-        |plan: Plan| tokio::task::spawn_blocking(move || load::generate(&plan, None).unwrap());
+    let run = |plan: Plan| {
+        tokio::task::spawn_blocking(move || {
+            load::generate(&plan, &load::Beside::default()).unwrap()
+        })
+    };
     let report = run(plan(404)).await.unwrap();
     let calls = &report.calls;
     let refused: Vec<_> = calls
@@ -160,5 +165,88 @@ async fn a_mix_of_calls_is_judged_by_what_each_kind_is_meant_to_be() {
     let report = run(plan(486)).await.unwrap();
     assert_eq!(report.calls.wrong, 5, "{report}");
     assert!(!report.is_good());
+    node.stop().await;
+}
+
+/// Routes that hand a caller on, and that lead to numbers of the generator's own.
+fn outward(site_sip: SocketAddr, far: SocketAddr) -> String {
+    let route = |name: &str, to: &str, steps: &str| {
+        format!("[[route]]\nname = '{name}'\nwhen = {{ to = '{to}' }}\ndo = [{steps}]\n\n")
+    };
+    let transfer = |to: &str, mode: &str| {
+        format!(
+            "'answer', {{ sleep = '300ms' }}, {{ transfer = {{ to = 'sip:{to}', mode = '{mode}' }} }}"
+        )
+    };
+    let routes = [
+        route("echo", "echo", "'answer', 'echo'"),
+        route(
+            "handed on",
+            "handed-on",
+            &transfer(&format!("echo@{site_sip}"), "refer"),
+        ),
+        route("over", "over", &transfer(&format!("echo@{far}"), "bridge")),
+        route(
+            "out",
+            "out-(?<who>.+)",
+            &format!("{{ bridge = {{ to = 'sip:{{to.who}}@{far}', ring_for = '25s' }} }}"),
+        ),
+    ];
+    format!("context = 'internal'\n\n{}", routes.concat())
+}
+
+/// Calls that the server places, at the generator's own numbers: answered, held, busy, challenged, given up, transferred; and
+/// calls that an agent places on an order over REST. Each leaves the record it should.
+#[tokio::test(flavor = "multi_thread")]
+async fn calls_in_the_other_direction_are_answered_by_the_generator_and_judged_like_the_rest() {
+    let far = SocketAddr::from(([127, 0, 0, 1], rig::free_port()));
+    let site = Site::new("", None);
+    site.write("dialplans/internal.toml", &outward(site.sip, far));
+    let node = site.start().await;
+    let kind = |user: &str, more: &str| {
+        format!(
+            "[[mix]]\nname = '{user}'\nshare = 12\nto = 'sip:{user}@{}'\n{more}\n",
+            site.sip
+        )
+    };
+    let kinds = [
+        kind("handed-on", "does = 'handed_on'"),
+        kind("over", ""),
+        kind("out-busy", "refused = 486"),
+        kind("out-password", "refused = 502"),
+        kind("out-rings", "does = 'cancel'\nrefused = 487"),
+        kind("out-holds", ""),
+    ];
+    let plan = format!(
+        "name = 'out'\nstory = 'both directions'\n[call]\nto = 'sip:out-echo@{}'\nreturns = true\n\
+         [load]\ncalls = 25\nper_second = 10\nhold = '2s'\ntogether = false\n\
+         [orders]\ncalls = 2\nper_second = 2\n{}",
+        site.sip,
+        kinds.concat()
+    );
+    let beside = load::Beside {
+        answer: Some(far),
+        desk: Some(load::Desk {
+            api: format!("http://{}", site.http),
+            key_file: site.config().with_file_name("data/admin.key"),
+        }),
+        ..load::Beside::default()
+    };
+    let plan = Plan::parse(&plan).unwrap();
+    let run = move || load::generate(&plan, &beside).unwrap();
+    let report = tokio::task::spawn_blocking(run).await.unwrap();
+    let calls = &report.calls;
+    assert_eq!(
+        (calls.wrong, calls.dropped, calls.records),
+        (0, 0, 27),
+        "{report}"
+    );
+    assert_eq!(calls.ordered, Some((2, 2)), "{report}");
+    assert_eq!(report.sound.markless_calls, 0, "{report}");
+    let ended = |call: &serde_json::Value| call["state"] == "ended";
+    let records = site.office().calls(27, ended).await;
+    assert_eq!(records.len(), 27, "one record for each call: {records:#?}");
+    let outbound = |call: &&serde_json::Value| call["direction"] == "outbound";
+    assert_eq!(records.iter().filter(outbound).count(), 2);
     node.stop().await;
 }

@@ -11,15 +11,12 @@ use bytes::Bytes;
 use media_core::codec::CodecSpec;
 use sip_core::{
     dialog::{
-        Dialog, DialogConfig, DialogEffect, DialogEvent, DialogId, DialogInput, EndCause, Ended,
-        EndedBy, OutboundCall, Refusal,
+        Dialog, DialogEffect, DialogEvent, DialogId, DialogInput, EndCause, Ended, EndedBy,
+        OutboundCall, Refusal,
     },
-    digest::Login,
     endpoint::{Endpoint, EndpointConfig, EndpointEffect, EndpointInput},
     flow::{Flow, Transport},
-    offer_answer::{
-        AgreedMedia, CodecCapability, Direction, MediaAddress, MediaPolicy, Negotiation, SrtpPolicy,
-    },
+    offer_answer::{AgreedMedia, Direction, MediaAddress},
     tokens::TokenSource,
     value::{NameAddr, Uri},
 };
@@ -27,6 +24,7 @@ use sip_core::{
 use super::{
     ear::Heard,
     gauge::Sample,
+    manners,
     mix::{Deed, Kind},
     plan::Plan,
     wire::{self, Voice, Wire},
@@ -247,7 +245,12 @@ impl<'a> Dialler<'a> {
         let call = self.outbound(media, kind)?;
         let tokens = self.tokens.fork();
         let login = kind.and_then(|kind| kind.login.as_deref());
-        let dialog = Dialog::uac(now, self.dialog_config(login), tokens, &call);
+        let dialog = Dialog::uac(
+            now,
+            manners::dialog_config(self.flow.local, self.codec, login),
+            tokens,
+            &call,
+        );
         let id = dialog.id().clone();
         self.endpoint.handle(now, EndpointInput::Adopt(id.clone()));
         let at = self.lines.len();
@@ -281,34 +284,6 @@ impl<'a> Dialler<'a> {
             ring_timeout: Some(RING),
             max_forwards: 70,
         })
-    }
-
-    fn dialog_config(&self, login: Option<&str>) -> DialogConfig {
-        let codec = CodecCapability {
-            name: self.codec.name.into(),
-            payload_type: self.codec.static_pt.unwrap_or(0),
-            clock_rate_hz: self.codec.rtp_clock,
-            channels: 1,
-            fmtp: None,
-        };
-        let media = MediaPolicy {
-            codecs: vec![codec],
-            telephone_event: Some(101),
-            negotiation: Negotiation::Local,
-            ptime_ms: 20,
-            rtcp_mux: false,
-            srtp: SrtpPolicy::Off,
-        };
-        let local = self.flow.local;
-        let login = login.and_then(|login| login.split_once(':'));
-        DialogConfig {
-            login: login.map(|(user, password)| Login {
-                user: user.to_owned(),
-                password: password.to_owned().into(),
-                realms: Vec::new(),
-            }),
-            ..DialogConfig::new(local.ip().to_string(), local.port(), media)
-        }
     }
 
     fn timers(&mut self) {
@@ -402,6 +377,7 @@ impl<'a> Dialler<'a> {
             DialogEvent::Ended(ended) => self.ended(at, &ended),
             DialogEvent::Finished => self.forget(at),
             DialogEvent::Ringing { .. } => self.rings(at),
+            DialogEvent::Referred(_) => self.handed_on(at),
             DialogEvent::Invited { .. }
             | DialogEvent::EarlyMedia(_)
             | DialogEvent::Confirmed
@@ -411,7 +387,6 @@ impl<'a> Dialler<'a> {
             | DialogEvent::ReofferFailed { .. }
             | DialogEvent::ReferAnswered { .. }
             | DialogEvent::ReferProgress { .. }
-            | DialogEvent::Referred(_)
             | DialogEvent::AckTimeout => {}
         }
     }
@@ -443,10 +418,26 @@ impl<'a> Dialler<'a> {
         if self.plan.load.together {
             return;
         }
+        if self.deed(at) == Deed::HandedOn {
+            // The other side is to end it: what it leaves open counts as dropped.
+            self.cues.insert((now + hold * 5, at, Cue::HangUp));
+            return;
+        }
         self.cues.insert((now + hold, at, Cue::HangUp));
         if self.deed(at) == Deed::Hold {
             self.cues.insert((now + hold / 4, at, Cue::Hold));
             self.cues.insert((now + hold / 2, at, Cue::Resume));
+        }
+    }
+
+    /// Says that it has called whom it was handed on to; whoever asked ends this call then (RFC 5589 §6.1).
+    fn handed_on(&mut self, at: usize) {
+        let handed = self.deed(at) == Deed::HandedOn;
+        let status = if handed { 202 } else { 603 };
+        self.input(at, DialogInput::AnswerRefer { status });
+        if handed {
+            let (status, last) = (200, true);
+            self.input(at, DialogInput::ReferNews { status, last });
         }
     }
 
@@ -473,16 +464,20 @@ impl<'a> Dialler<'a> {
 
     fn ended(&mut self, at: usize, ended: &Ended) {
         self.settle(at);
-        let now = self.now();
+        let (now, handed) = (self.now(), self.deed(at) == Deed::HandedOn);
         let Some(line) = self.lines.get_mut(at) else {
             return;
         };
         line.over = true;
-        let ours = ended.by == EndedBy::Local && ended.cause == EndCause::Bye;
+        let right = match handed {
+            true => EndedBy::Remote,
+            false => EndedBy::Local,
+        };
+        let meant = ended.by == right && ended.cause == EndCause::Bye;
         if line.outcome.answered_at.is_none() {
             line.outcome.refused = Some(ended.status.unwrap_or(0));
         } else {
-            line.outcome.dropped = !(ours && line.leaving);
+            line.outcome.dropped = !(meant && line.leaving != handed);
         }
         if let Some(remote) = line.remote {
             self.wire.stop(u32::try_from(at).unwrap_or(u32::MAX));

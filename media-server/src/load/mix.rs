@@ -39,6 +39,8 @@ pub enum Deed {
     Cancel,
     /// Speaks, holds the far side for a quarter of the time, speaks again.
     Hold,
+    /// Speaks, and is asked to call somebody else (REFER): says that it did, and is hung up on.
+    HandedOn,
 }
 
 const fn one() -> usize {

@@ -12,7 +12,10 @@ use media_core::codec::{self, CodecSpec};
 use serde::Deserialize;
 use sip_core::value::Uri;
 
-use super::mix::{self, Kind};
+use super::{
+    mix::{self, Kind},
+    orders::Orders,
+};
 
 /// Calls of one run: a number of a call must fit its mark.
 const MAX_CALLS: u32 = 1 << 20;
@@ -41,6 +44,9 @@ pub struct Plan {
     /// Kinds of calls beside the plain one; for plans whose calls come and go.
     #[serde(default)]
     pub mix: Vec<Kind>,
+    /// Calls that the server is told to place meanwhile; each is one more record.
+    #[serde(default)]
+    pub orders: Option<Orders>,
 }
 
 /// Whom to call.
@@ -178,9 +184,9 @@ impl Plan {
     /// Records that the run leaves at the server.
     pub fn records(&self) -> usize {
         let calls = 0..self.load.calls as usize;
-        calls
-            .map(|call| self.kind(call).map_or(1, |kind| kind.records))
-            .sum()
+        let placed = calls.map(|call| self.kind(call).map_or(1, |kind| kind.records));
+        let ordered = self.orders.map_or(0, |orders| orders.calls as usize);
+        placed.sum::<usize>() + ordered
     }
 
     fn check(&self) -> anyhow::Result<()> {
@@ -192,6 +198,10 @@ impl Plan {
         }
         if self.load.hold.0 > MAX_HOLD {
             bail!("load.hold: at most {} h", MAX_HOLD.as_secs() / 3_600);
+        }
+        if let Some(orders) = self.orders {
+            within("orders.calls", orders.calls, MAX_CALLS)?;
+            within("orders.per_second", orders.per_second, MAX_RATE)?;
         }
         for kind in &self.mix {
             kind.check()?;

@@ -12,6 +12,7 @@ use super::{
     dialler::{Outcome, Run},
     ear::Heard,
     gauge::Window,
+    mix::Deed,
     plan::Plan,
 };
 use crate::media::Lateness;
@@ -61,6 +62,8 @@ pub struct Calls {
     pub wrong: usize,
     /// Records that the server must have of them.
     pub records: usize,
+    /// Calls ordered over REST: taken, and those that came, were answered and ended by who was called.
+    pub ordered: Option<(usize, usize)>,
     /// INVITE → 200.
     pub setup_ms: Spread,
     /// 200 → first RTP packet; a packet that overtakes the 200 counts as 0.
@@ -170,13 +173,16 @@ pub(super) struct Measured {
     pub(super) send_errors: u64,
     /// Frames sent, by call.
     pub(super) sent: HashMap<u32, u32>,
+    /// Orders taken, and of their calls those that came and went as they should.
+    pub(super) ordered: Option<(usize, usize)>,
 }
 
 impl Report {
     pub(super) fn new(plan: &Plan, run: &Run, measured: &Measured) -> Self {
         let (start, end) = &run.hold;
         let hold = start.until(end);
-        let calls = Calls::of(plan, &run.outcomes);
+        let mut calls = Calls::of(plan, &run.outcomes);
+        calls.ordered = measured.ordered;
         let mut report = Self {
             plan: plan.name.clone(),
             target: plan.call.to.clone(),
@@ -222,6 +228,7 @@ impl Report {
         self.void.is_empty()
             && calls.wrong == 0
             && calls.dropped == 0
+            && calls.ordered.is_none_or(|(taken, gone)| taken == gone)
             && self.sound.silent_calls == 0
             && self.sound.markless_calls == 0
             && self.sound.foreign == 0
@@ -270,6 +277,7 @@ impl Calls {
                 .filter(|(call, o)| !is_right(plan, *call, o))
                 .count(),
             records: plan.records(),
+            ordered: None,
             setup_ms: Spread::of(outcomes.iter().filter_map(|o| o.setup)),
             first_packet_ms: Spread::of(outcomes.iter().filter_map(first)),
         }
@@ -305,7 +313,7 @@ impl Sound {
             foreign: sum(|heard| heard.foreign),
             silent_calls: mute(|heard| heard.packets),
             markless_calls: match plan.call.returns {
-                true => mute(|heard| heard.returned),
+                true => markless(plan, outcomes),
                 false => 0,
             },
             first_returned: first.max().unwrap_or(0),
@@ -315,6 +323,14 @@ impl Sound {
             worst: worst(outcomes, &measured.sent),
         }
     }
+}
+
+/// Answered, meant to hear itself, and never did. Who is handed on at once hears nothing here.
+fn markless(plan: &Plan, outcomes: &[Outcome]) -> usize {
+    let hears = |call: usize| plan.kind(call).is_none_or(|k| k.does != Deed::HandedOn);
+    let calls = outcomes.iter().enumerate();
+    let mute = calls.filter(|(_, o)| o.answered_at.is_some() && o.heard.returned == 0);
+    mute.filter(|(call, _)| hears(*call)).count()
 }
 
 fn worst(outcomes: &[Outcome], sent: &HashMap<u32, u32>) -> Vec<Worst> {
@@ -417,6 +433,7 @@ impl Report {
             dropped,
             wrong,
             records,
+            ordered,
             setup_ms,
             first_packet_ms,
         } = &self.calls;
@@ -428,7 +445,7 @@ impl Report {
             true => "0".to_owned(),
             false => refused.join(", "),
         };
-        vec![
+        let mut rows = vec![
             (
                 "calls",
                 format!(
@@ -437,7 +454,10 @@ impl Report {
             ),
             ("INVITE → 200", setup_ms.to_string()),
             ("200 → first RTP packet", first_packet_ms.to_string()),
-        ]
+        ];
+        let ordered = ordered.map(|(taken, gone)| format!("{taken} taken, {gone} came and went"));
+        rows.extend(ordered.map(|text| ("calls ordered over REST", text)));
+        rows
     }
 
     fn sound_rows(&self) -> Vec<(&'static str, String)> {

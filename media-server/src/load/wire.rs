@@ -140,7 +140,8 @@ pub(super) fn socket(ip: IpAddr) -> anyhow::Result<UdpSocket> {
     roomy(any).with_context(|| format!("no socket on {ip}"))
 }
 
-fn thread<T: Send + 'static>(
+/// A named thread.
+pub(super) fn thread<T: Send + 'static>(
     name: &str,
     run: impl FnOnce() -> T + Send + 'static,
 ) -> anyhow::Result<JoinHandle<T>> {
