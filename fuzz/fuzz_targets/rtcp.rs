@@ -67,6 +67,11 @@ fuzz_target!(|data: &[u8]| {
     for report in rtcp::parse(data).flatten() {
         assert_eq!(written(&report), Some(report), "what we write we read");
     }
+    for metrics in rtcp::voip_metrics(data) {
+        let mut out = [0; 64];
+        let len = rtcp::build_voip_metrics(1, &metrics, &mut out).expect("room");
+        assert_eq!(rtcp::voip_metrics(&out[..len]).last(), Some(metrics));
+    }
     let mut leg = leg();
     let mut rest = data;
     let mut now = Duration::ZERO;

@@ -28,6 +28,7 @@ pub struct Metrics {
     ended: IntCounterVec,
     guard: IntGaugeVec,
     mos: Histogram,
+    remote_mos: Histogram,
     jitter: Histogram,
     loss: Histogram,
     round_trip: Histogram,
@@ -82,6 +83,11 @@ impl Default for Metrics {
                 &["actor"],
             ),
             mos: histogram("ms_call_mos", "mean opinion score of a call", &MOS),
+            remote_mos: histogram(
+                "ms_call_remote_mos",
+                "mean opinion score of our sound, as far sides tell it (RFC 3611)",
+                &MOS,
+            ),
             jitter: histogram("ms_call_jitter_ms", "jitter of a call", &MILLISECONDS),
             loss: histogram("ms_call_loss_percent", "packets lost in a call", &PERCENT),
             round_trip: histogram("ms_call_round_trip_ms", "to the far side", &MILLISECONDS),
@@ -151,6 +157,9 @@ impl Metrics {
         self.mos.observe(media.mos.into());
         self.jitter.observe(media.jitter_ms.into());
         self.loss.observe(media.loss_percent.into());
+        if let Some(mos) = media.remote_mos {
+            self.remote_mos.observe(mos.into());
+        }
         if let Some(round_trip_ms) = media.round_trip_ms {
             self.round_trip.observe(round_trip_ms.into());
         }

@@ -345,6 +345,7 @@ impl Leg {
             refused_source: self.source.refused(),
             heard: self.heard(),
             remote_report: self.reports.remote(),
+            remote_voip: self.reports.told_voip(),
             jitter_us: self.reports.jitter_us(self.line.rtp_clock()),
             round_trip_us: self.reports.round_trip_us(),
             mos_centi: self.mos_centi(),

@@ -24,7 +24,12 @@ pub struct Heard {
 
 /// Mean opinion score, 1.0 to 4.5, in hundredths.
 pub fn mos_centi(heard: Heard) -> u16 {
-    (100.0 * opinion(rating(heard))) as u16
+    mos_of(rating(heard))
+}
+
+/// The same of a rating, in hundredths (G.107 annex B).
+pub fn mos_of(rating: f32) -> u16 {
+    (100.0 * opinion(rating)) as u16
 }
 
 /// The rating R, 0 to 100.

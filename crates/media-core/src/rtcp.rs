@@ -4,7 +4,7 @@
 
 mod xr;
 
-pub use xr::{GAP_PACKETS, VoipMetrics, build_voip_metrics};
+pub use xr::{GAP_PACKETS, VoipMetrics, build_voip_metrics, voip_metrics};
 
 use crate::Error;
 

@@ -7,7 +7,7 @@ use media_core::FRAME;
 use media_core::quality::Bursts;
 use media_core::rtcp::{self, GAP_PACKETS, Report, VoipMetrics, build_voip_metrics};
 use rtc_rtcp::extended_report::{ExtendedReport, VoIPMetricsReportBlock};
-use rtc_shared::marshal::Unmarshal;
+use rtc_shared::marshal::{Marshal, Unmarshal};
 use sim::{Sim, Talker, config};
 use std::time::Duration;
 
@@ -117,6 +117,98 @@ fn a_block_says_to_the_bit_what_it_is_told() {
     assert_eq!(out[12..36], body);
     assert_eq!(out[36..], [0xb0, 0, 0, 40, 0, 200, 0, 200]);
     assert!(build_voip_metrics(9, &metrics, &mut out[..43]).is_err());
+}
+
+fn foreign(block: VoIPMetricsReportBlock) -> Vec<u8> {
+    let report = ExtendedReport {
+        sender_ssrc: 1,
+        reports: vec![Box::new(block)],
+    };
+    report
+        .marshal()
+        .expect("a foreign writer writes it")
+        .to_vec()
+}
+
+/// What a foreign writer says of our stream is read, and nothing else is.
+#[test]
+fn what_the_far_side_tells_of_our_sound_is_kept() {
+    let (mut sim, _) = reported(false);
+    let ours = sim.leg.wire().ssrc;
+    let told = VoIPMetricsReportBlock {
+        ssrc: ours,
+        loss_rate: 12,
+        round_trip_delay: 180,
+        rfactor: 80,
+        mos_lq: 41,
+        mos_cq: 39,
+        ..VoIPMetricsReportBlock::default()
+    };
+    let other = VoIPMetricsReportBlock {
+        ssrc: ours + 1,
+        ..told.clone()
+    };
+    let hear = |sim: &mut Sim, bytes: &[u8]| sim.leg.on_packet(FRAME * 601, sim::far_end(), bytes);
+    hear(&mut sim, &foreign(other));
+    assert_eq!(sim.stats().remote_voip, None, "of another stream");
+    hear(&mut sim, &foreign(told));
+    let kept = sim.stats().remote_voip.expect("metrics");
+    assert_eq!((kept.loss_rate, kept.round_trip_ms), (12, 180));
+    assert_eq!(kept.mos_centi(), Some(390));
+    assert_eq!(sim.stats().malformed, 0);
+}
+
+/// RFC 3611 §4.7.5: what nobody measures is 127; a rating stands for the score that is missing.
+#[test]
+fn an_opinion_that_nobody_has_is_none() {
+    let opinion = |rating, listening, conversational| {
+        let metrics = VoipMetrics {
+            rating,
+            listening,
+            conversational,
+            ..VoipMetrics::default()
+        };
+        metrics.mos_centi()
+    };
+    assert_eq!(opinion(127, 127, 127), None);
+    assert_eq!(opinion(127, 40, 127), Some(400));
+    assert_eq!(opinion(127, 40, 38), Some(380));
+    assert!(opinion(93, 127, 127).is_some_and(|mos| (430..=450).contains(&mos)));
+    assert_eq!(opinion(0, 0, 0), Some(100));
+    assert_eq!(opinion(255, 255, 9), None);
+}
+
+/// Whatever its lengths say, a block is read within its packet, and only at its own length.
+#[test]
+fn a_block_cut_short_or_of_another_length_is_none() {
+    let metrics = VoipMetrics {
+        ssrc: 7,
+        ..VoipMetrics::default()
+    };
+    let mut whole = [0; 44];
+    build_voip_metrics(9, &metrics, &mut whole).expect("room");
+    let read = |bytes: &[u8]| rtcp::voip_metrics(bytes).count();
+    assert_eq!(read(&whole), 1);
+    assert_eq!(read(&[whole, whole].concat()), 2);
+    for len in 0..44 {
+        assert_eq!(read(&whole[..len]), 0, "{len} bytes");
+    }
+    for words in [0, 1, 7, 9, 0xffff_u16] {
+        let mut wrong = whole;
+        wrong[10..12].copy_from_slice(&words.to_be_bytes());
+        assert_eq!(read(&wrong), 0, "{words} words");
+    }
+    // A packet that holds less than its block says.
+    let mut short = whole;
+    short[2..4].copy_from_slice(&5_u16.to_be_bytes());
+    assert_eq!(read(&short), 0);
+    // Another block before it.
+    let mut two = [0; 48];
+    two[..8].copy_from_slice(&whole[..8]);
+    two[3] = 11;
+    two[8..12].copy_from_slice(&[4, 0, 0, 0]);
+    two[12..].copy_from_slice(&whole[8..]);
+    assert_eq!(read(&two), 1);
 }
 
 /// RFC 3611 §4.7.2: loss far apart is no burst.

@@ -177,9 +177,22 @@ pub(super) fn media(stats: &LegStats) -> MediaStats {
             let lost = u64::try_from(report.cumulative_lost).unwrap_or(0);
             percent(lost, stats.packets_out)
         }),
-        round_trip_ms: stats.round_trip_us.map(|us| us as f32 / 1_000.0),
+        round_trip_ms: round_trip_ms(stats),
+        remote_mos: remote_mos(stats),
         mos: f32::from(stats.mos_centi) / 100.0,
     }
+}
+
+/// By our own reckoning; where the far side's reports do not allow one, by its own (RFC 3611 §4.7.3).
+fn round_trip_ms(stats: &LegStats) -> Option<f32> {
+    let told = stats.remote_voip.map(|voip| f32::from(voip.round_trip_ms));
+    let ours = stats.round_trip_us.map(|us| us as f32 / 1_000.0);
+    ours.or(told.filter(|ms| *ms > 0.0))
+}
+
+fn remote_mos(stats: &LegStats) -> Option<f32> {
+    let told = stats.remote_voip.and_then(|voip| voip.mos_centi());
+    told.map(|centi| f32::from(centi) / 100.0)
 }
 
 fn percent(part: u64, whole: u64) -> f32 {

@@ -42,6 +42,8 @@ pub(super) struct Reporter {
     sent: [(u32, Duration); REMEMBERED],
     next: usize,
     remote: Option<ReportBlock>,
+    /// How the far side says that it hears us.
+    told_voip: Option<VoipMetrics>,
     redundancy: Redundancy,
     round_trip: Option<Duration>,
     buffer: [u8; MAX_COMPOUND],
@@ -76,6 +78,7 @@ impl Reporter {
             sent: [(0, Duration::ZERO); REMEMBERED],
             next: 0,
             remote: None,
+            told_voip: None,
             redundancy: Redundancy::default(),
             round_trip: None,
             buffer: [0; MAX_COMPOUND],
@@ -224,6 +227,10 @@ impl Reporter {
             last_sr,
             delay_since_last_sr: kept as u32,
         })
+    }
+
+    pub(super) const fn told_voip(&self) -> Option<VoipMetrics> {
+        self.told_voip
     }
 
     pub(super) const fn remote(&self) -> Option<ReportBlock> {
@@ -375,6 +382,11 @@ impl Leg {
                 Ok(report) => self.on_report(&report),
                 Err(_) => self.stats.malformed += 1,
             }
+        }
+        let ours = self.speaker.wire().ssrc;
+        let about_us = rtcp::voip_metrics(bytes).filter(|metrics| metrics.ssrc == ours);
+        if let Some(metrics) = about_us.last() {
+            self.reports.told_voip = Some(metrics);
         }
     }
 

@@ -5,7 +5,7 @@ use crate::codec::Tuning;
 use crate::dtmf::Digits;
 use crate::jitter::JitterCounters;
 use crate::playout::{PlayoutEvent, Position, Tag};
-use crate::rtcp::ReportBlock;
+use crate::rtcp::{ReportBlock, VoipMetrics};
 use crate::tone::Tone;
 use crate::{Frame, Rate};
 use std::net::SocketAddr;
@@ -244,6 +244,8 @@ pub struct LegStats {
     pub events_dropped: u64,
     /// What the far side last reported about our stream.
     pub remote_report: Option<ReportBlock>,
+    /// What the far side last told of how it hears us (RFC 3611 §4.7), if it tells it.
+    pub remote_voip: Option<VoipMetrics>,
     /// Interarrival jitter of what we hear (RFC 3550 §6.4.1), microseconds.
     pub jitter_us: u32,
     /// To the far side and back, as its reports tell, microseconds.

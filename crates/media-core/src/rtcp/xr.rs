@@ -1,6 +1,8 @@
-//! Extended reports (RFC 3611): the VoIP metrics block, for a far side that asks for it.
+//! Extended reports (RFC 3611): the VoIP metrics block, for a far side that asks for it, and of one that tells it.
 
+use super::{Words, split};
 use crate::Error;
+use crate::quality;
 
 const EXTENDED_REPORT: u8 = 207;
 const VOIP_METRICS: u8 = 7;
@@ -44,6 +46,84 @@ pub struct VoipMetrics {
     pub buffer_ms: u16,
     /// The most that it may aim at now, and ever.
     pub buffer_cap_ms: u16,
+}
+
+impl VoipMetrics {
+    /// Opinion score of a conversation, in hundredths: as it is told, else that of listening, else by the rating (RFC 3611 §4.7.5).
+    /// None where nothing is told, or what cannot be.
+    pub fn mos_centi(&self) -> Option<u16> {
+        let told = |tenths: &u8| (10..=50).contains(tenths);
+        let scores = [self.conversational, self.listening];
+        let score = scores.into_iter().find(told);
+        let rated = (self.rating <= 100).then(|| quality::mos_of(f32::from(self.rating)));
+        score.map(|tenths| u16::from(tenths) * 10).or(rated)
+    }
+
+    fn read(body: &[u8]) -> Option<Self> {
+        let mut words = Words(body);
+        let ssrc = words.next()?;
+        let [loss_rate, discard_rate, burst_density, gap_density] = words.next()?.to_be_bytes();
+        let (burst_ms, gap_ms) = halves(words.next()?);
+        let (round_trip_ms, end_system_ms) = halves(words.next()?);
+        words.next()?;
+        let [rating, _, listening, conversational] = words.next()?.to_be_bytes();
+        let (_, buffer_ms) = halves(words.next()?);
+        let (_, buffer_cap_ms) = halves(words.next()?);
+        Some(Self {
+            ssrc,
+            loss_rate,
+            discard_rate,
+            burst_density,
+            gap_density,
+            burst_ms,
+            gap_ms,
+            round_trip_ms,
+            end_system_ms,
+            rating,
+            listening,
+            conversational,
+            buffer_ms,
+            buffer_cap_ms,
+        })
+    }
+}
+
+const fn halves(word: u32) -> (u16, u16) {
+    ((word >> 16) as u16, word as u16)
+}
+
+/// The VoIP metrics in a compound. Blocks of other kinds, and of another length, are stepped over; what runs past its packet
+/// ends that packet.
+pub fn voip_metrics(compound: &[u8]) -> impl Iterator<Item = VoipMetrics> + '_ {
+    let mut rest = compound;
+    let mut blocks: &[u8] = &[];
+    std::iter::from_fn(move || {
+        loop {
+            if let Some((kind, body, next)) = block(blocks) {
+                blocks = next;
+                let right = kind == VOIP_METRICS && body.len() == usize::from(BLOCK_WORDS) * 4;
+                match right.then(|| VoipMetrics::read(body)).flatten() {
+                    Some(metrics) => return Some(metrics),
+                    None => continue,
+                }
+            }
+            let (head, body, next) = split(rest).ok()?;
+            rest = next;
+            // RFC 3611 §2: after the sender's number, blocks.
+            blocks = match head[1] {
+                EXTENDED_REPORT => body.get(4..).unwrap_or(&[]),
+                _ => &[],
+            };
+        }
+    })
+}
+
+/// RFC 3611 §3: kind, something of its own, length in words after this one.
+fn block(bytes: &[u8]) -> Option<(u8, &[u8], &[u8])> {
+    let ([kind, _, high, low], rest) = bytes.split_first_chunk::<4>()?;
+    let len = usize::from(u16::from_be_bytes([*high, *low])) * 4;
+    let (body, next) = rest.split_at_checked(len)?;
+    Some((*kind, body, next))
 }
 
 /// Writes a packet with one such block into `out`, returns its bytes; part of a compound.
