@@ -438,8 +438,7 @@ pub struct MediaStats {
     /// To the far side and back, milliseconds, as its reports tell; absent without one.
     #[serde(default)]
     pub round_trip_ms: Option<f32>,
-    /// How we sounded to the far side: mean opinion score as its extended reports tell it (RFC 3611 §4.7.5), 1 to 5; absent where it
-    /// sends none.
+    /// How we sounded to the far side: mean opinion score as its reports tell it (RFC 3611 §4.7.5), 1 to 5; absent without one.
     #[serde(default)]
     pub remote_mos: Option<f32>,
     /// How the caller sounded to us: mean opinion score by the E-model (ITU-T G.107), 1 to 4.5; 0 when nothing was heard.
