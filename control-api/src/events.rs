@@ -23,6 +23,7 @@ pub fn name(kind: &FactKind) -> &'static str {
         FactKind::FalsePause { .. } => "turn.false_pause",
         FactKind::Interrupted { .. } => "turn.interrupted",
         FactKind::Digit { .. } => "call.dtmf",
+        FactKind::Tool { denied: true, .. } => "tool.denied",
         FactKind::Tool { ok: true, .. } => "tool.completed",
         FactKind::Tool { ok: false, .. } => "tool.failed",
         FactKind::ProviderTrouble { .. } => "provider.degraded",

@@ -53,6 +53,8 @@ pub enum Wish {
         key: String,
         /// What came of it.
         outcome: ToolOutcome,
+        /// It asked for what it may not.
+        denied: bool,
         /// How long it took.
         took: Duration,
     },

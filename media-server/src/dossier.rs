@@ -35,12 +35,14 @@ fn without_content(kind: FactKind) -> Option<FactKind> {
             name,
             key,
             ok,
+            denied,
             took_ms,
             ..
         } => Some(FactKind::Tool {
             name,
             key,
             ok,
+            denied,
             summary: withheld(),
             took_ms,
         }),

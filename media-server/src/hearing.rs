@@ -60,6 +60,11 @@ pub enum Report {
         /// Its onset.
         start_ms: u64,
     },
+    /// A recogniser failed, and another understood what it did not.
+    Trouble {
+        /// Which, and why.
+        error: ProviderError,
+    },
     /// The recogniser refuses or fails.
     Failed {
         /// One line.
@@ -277,7 +282,12 @@ impl Task {
         let Decoded { request, result } = decoded;
         let stale = self.newest.0 == request.utterance && self.newest.1 > request.pass;
         match result {
-            Ok(heard) if !stale || request.last => self.words(request, heard),
+            Ok(mut heard) if !stale || request.last => {
+                for error in std::mem::take(&mut heard.troubles) {
+                    (self.reports)(Report::Trouble { error });
+                }
+                self.words(request, heard);
+            }
             Ok(_) => {}
             // A dropped partial is normal under load; a lost final is not.
             Err(_) if !request.last => {}
@@ -285,6 +295,7 @@ impl Task {
                 let nothing = Heard {
                     text: String::new(),
                     confidence: None,
+                    troubles: Vec::new(),
                 };
                 self.words(request, nothing);
                 self.fail(error.to_string());

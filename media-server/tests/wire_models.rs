@@ -171,7 +171,10 @@ async fn a_model_that_names_an_address_of_its_own_to_transfer_to_is_refused_and_
     assert!(said.iter().any(|text| text == SORRY), "{said:?}");
     let tools = stage.office.facts(&call, "tool").await;
     assert!(
-        !tools.is_empty() && tools.iter().all(|tool| tool["ok"] == false),
+        !tools.is_empty()
+            && tools
+                .iter()
+                .all(|tool| tool["ok"] == false && tool["denied"] == true),
         "{tools:#?}"
     );
     let left = stage.office.facts(&call, "transfer_attempt").await;

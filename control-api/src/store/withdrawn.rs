@@ -13,6 +13,7 @@ const CONTENT: &[(&str, &str)] = &[
     ("digit", "call.dtmf"),
     ("tool", "tool.completed"),
     ("tool", "tool.failed"),
+    ("tool", "tool.denied"),
     ("logged", "call.logged"),
     ("provider_trouble", "provider.degraded"),
 ];

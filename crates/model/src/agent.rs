@@ -106,7 +106,7 @@ pub struct VoiceConfig {
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize, ToSchema)]
 #[serde(deny_unknown_fields)]
 pub struct SttConfig {
-    /// A speech-to-text provider of the table (`local`, `fake`).
+    /// A recogniser: `local`, or one that the operator declared (`[providers.NAME]`).
     pub provider: String,
 }
 

@@ -237,6 +237,9 @@ pub enum FactKind {
         key: String,
         /// Whether it did what was asked.
         ok: bool,
+        /// It asked for what it may not: a tool that was not granted, a destination that nobody named.
+        #[serde(default, skip_serializing_if = "std::ops::Not::not")]
+        denied: bool,
         /// One line for the timeline.
         summary: String,
         /// How long it took.

@@ -102,9 +102,9 @@ impl std::fmt::Debug for Entry {
 /// All providers of a process; a cheap handle.
 #[derive(Clone)]
 pub struct Providers {
-    shared: Shared,
     llms: Arc<BTreeMap<String, Arc<dyn Llm>>>,
     voices: Arc<BTreeMap<String, tts::Opened>>,
+    recognisers: Arc<BTreeMap<String, stt::Opened>>,
 }
 
 impl Providers {
@@ -112,16 +112,16 @@ impl Providers {
     ///
     /// # Errors
     /// An entry of an unknown kind, or with a fallback that is not declared.
-    pub fn new(shared: Shared, entries: &[Entry]) -> Result<Self, ProviderError> {
+    pub fn new(shared: &Shared, entries: &[Entry]) -> Result<Self, ProviderError> {
         let elsewhere = [tts::kinds(), stt::kinds()].concat();
         let (speech, models): (Vec<Entry>, Vec<Entry>) = entries
             .iter()
             .cloned()
             .partition(|entry| elsewhere.contains(&entry.kind.as_str()));
         Ok(Self {
-            llms: Arc::new(llm::open_all(&shared, &models)?),
-            voices: Arc::new(tts::open_all(&shared, &speech)?),
-            shared,
+            llms: Arc::new(llm::open_all(shared, &models)?),
+            voices: Arc::new(tts::open_all(shared, &speech)?),
+            recognisers: Arc::new(stt::open_all(shared, &speech)?),
         })
     }
 
@@ -140,10 +140,9 @@ impl Providers {
     /// # Errors
     /// No such row, or what it needs is not there.
     pub fn stt(&self, name: &str) -> Result<Arc<dyn Stt>, ProviderError> {
-        let row = stt::ALL.iter().find(|row| row.name == name);
-        let names: Vec<&str> = stt::ALL.iter().map(|row| row.name).collect();
-        let row = row.ok_or_else(|| ProviderError::unknown("recogniser", name, &names))?;
-        (row.open)(&self.shared)
+        let names: Vec<&str> = self.recognisers.keys().map(String::as_str).collect();
+        let found = self.recognisers.get(name).cloned();
+        found.unwrap_or_else(|| Err(ProviderError::unknown("recogniser", name, &names)))
     }
 
     /// A language model by the operator's name for it.

@@ -3,29 +3,43 @@
 //! Recognition is by utterance: one stretch of speech in, its words out. A provider that takes the
 //! sound as it comes will be a second method here with a default that says so.
 
+mod chain;
+pub mod deepgram;
 pub mod fake;
 pub mod local;
+pub mod openai;
 
-use std::{future::Future, pin::Pin, sync::Arc};
+use std::{collections::BTreeMap, future::Future, pin::Pin, sync::Arc};
 
 use local_speech::{DecodeKind, DecodeRequest};
 
-use crate::{ProviderError, Shared};
+use crate::{Entry, ProviderError, Shared, breaker::Breaker};
+use chain::{Chain, Member};
+
+/// The recogniser that stands in last of all for those elsewhere.
+const LAST: &str = local::NAME;
 
 /// One row of the table.
 pub struct SttSpec {
-    /// As agents name it (`AgentConfig.stt.provider`).
-    pub name: &'static str,
-    /// Makes it; `Err` when what it needs is not there.
-    pub open: fn(&Shared) -> Result<Arc<dyn Stt>, ProviderError>,
+    /// As the operator names it in his files (`kind`); what is built in, as agents name it
+    /// (`AgentConfig.stt.provider`).
+    pub kind: &'static str,
+    /// It is there without an entry of the operator's.
+    pub built_in: bool,
+    /// Makes it, its fallbacks aside; `Err` when what it needs is not there.
+    pub open: fn(&Shared, &Entry) -> Opened,
 }
 
+/// A recogniser, or why there is none.
+pub type Opened = Result<Arc<dyn Stt>, ProviderError>;
+
 /// Every recogniser. Adding one is a file and a line here.
-pub const ALL: &[SttSpec] = &[local::SPEC, fake::SPEC];
+pub const ALL: &[SttSpec] = &[local::SPEC, fake::SPEC, deepgram::SPEC, openai::SPEC];
 
 /// The kinds that the operator declares.
 pub fn kinds() -> Vec<&'static str> {
-    Vec::new()
+    let declared = ALL.iter().filter(|row| !row.built_in);
+    declared.map(|row| row.kind).collect()
 }
 
 /// A recogniser.
@@ -35,6 +49,8 @@ pub trait Stt: Send + Sync {
     /// # Errors
     /// When it is refused at once (too much is waiting).
     fn hear(&self, request: HearRequest) -> Result<Hearing, ProviderError>;
+    /// A call may want it soon: what takes time is done now. Within a tokio runtime.
+    fn warm(&self) {}
 }
 
 /// What the words are wanted for.
@@ -84,6 +100,8 @@ pub struct Heard {
     pub text: String,
     /// 0 to 1, where the recogniser says.
     pub confidence: Option<f32>,
+    /// Recognisers that failed before this one understood it.
+    pub troubles: Vec<ProviderError>,
 }
 
 /// Recognition on its way; dropping it cancels.
@@ -102,4 +120,52 @@ impl Hearing {
     pub async fn text(self) -> Result<Heard, ProviderError> {
         self.0.await
     }
+}
+
+/// Opens every recogniser, with those behind it that hear what it does not.
+pub(crate) fn open_all(
+    shared: &Shared,
+    entries: &[Entry],
+) -> Result<BTreeMap<String, Opened>, ProviderError> {
+    let mut alone: BTreeMap<String, Result<Member, ProviderError>> = BTreeMap::new();
+    for row in ALL {
+        let built_in = row.built_in.then(|| Entry::built_in(row.kind));
+        let declared = entries.iter().filter(|entry| entry.kind == row.kind);
+        for entry in built_in.iter().chain(declared) {
+            let member = (row.open)(shared, entry).map(|stt| Member {
+                name: entry.name.clone(),
+                stt,
+                breaker: Arc::new(Breaker::default()),
+            });
+            alone.insert(entry.name.clone(), member);
+        }
+    }
+    let all = alone.iter().map(|(name, member)| {
+        let entry = entries.iter().find(|entry| &entry.name == name);
+        let opened = match (member, entry) {
+            (Err(error), _) => Err(error.clone()),
+            (Ok(only), None) => Ok(only.stt.clone()),
+            (Ok(first), Some(entry)) => Ok(chained(first, &entry.fallbacks, &alone)?),
+        };
+        Ok((name.clone(), opened))
+    });
+    all.collect()
+}
+
+fn chained(
+    first: &Member,
+    behind: &[String],
+    alone: &BTreeMap<String, Result<Member, ProviderError>>,
+) -> Result<Arc<dyn Stt>, ProviderError> {
+    let mut row = vec![first.clone()];
+    for name in behind {
+        let known: Vec<&str> = alone.keys().map(String::as_str).collect();
+        let next = alone.get(name);
+        let next = next.ok_or_else(|| ProviderError::unknown("fallback", name, &known))?;
+        row.extend(next.clone().ok());
+    }
+    if row.iter().all(|member| member.name != LAST) {
+        row.extend(alone.get(LAST).and_then(|last| last.clone().ok()));
+    }
+    Ok(Arc::new(Chain(row)))
 }

@@ -89,7 +89,7 @@ async fn answer(entries: Vec<Entry>) -> Vec<MindEvent> {
         voices: None,
         fakes: Fakes::default(),
     };
-    let providers = Providers::new(shared, &entries).unwrap();
+    let providers = Providers::new(&shared, &entries).unwrap();
     let mut thinking = providers.llm("a").unwrap().think(ThinkRequest {
         id: ThinkId(1),
         provider: "a".into(),

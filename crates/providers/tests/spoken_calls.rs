@@ -75,7 +75,7 @@ impl Machine {
             voices: Some(Voices::start(VoicesConfig::default()).unwrap()),
             fakes: Fakes::default(),
         };
-        let providers = Providers::new(shared, &[]).unwrap();
+        let providers = Providers::new(&shared, &[]).unwrap();
         Some(Self {
             tts: providers.tts("local").unwrap(),
             stt: providers.stt("local").unwrap(),

@@ -85,7 +85,7 @@ fn agents() -> Vec<AgentConfig> {
 fn names_are_unique_in_every_table() {
     let tables: [Vec<&str>; 5] = [
         tts::ALL.iter().map(|row| row.kind).collect(),
-        stt::ALL.iter().map(|row| row.name).collect(),
+        stt::ALL.iter().map(|row| row.kind).collect(),
         llm::ALL.iter().map(|row| row.kind).collect(),
         brain::ALL.iter().map(|row| row.kind).collect(),
         brain::tools::ALL.iter().map(|row| row.name).collect(),
@@ -102,7 +102,8 @@ fn names_are_unique_in_every_table() {
 
 #[test]
 fn an_unknown_name_is_told_with_the_known_ones_and_keys_are_never_shown() {
-    let providers = Providers::new(shared(Fakes::default()), &[entry("a", "openai", &[])]).unwrap();
+    let providers =
+        Providers::new(&shared(Fakes::default()), &[entry("a", "openai", &[])]).unwrap();
     let error = providers.tts("nobody").err().unwrap();
     assert!(error.to_string().contains("fake, local"), "{error}");
     assert_eq!(error.class, Class::FailOver);
@@ -115,8 +116,8 @@ fn an_unknown_name_is_told_with_the_known_ones_and_keys_are_never_shown() {
             .to_string()
             .contains("there are: a")
     );
-    assert!(Providers::new(shared(Fakes::default()), &[entry("a", "nothing", &[])]).is_err());
-    assert!(Providers::new(shared(Fakes::default()), &[entry("a", "fake", &["gone"])]).is_err());
+    assert!(Providers::new(&shared(Fakes::default()), &[entry("a", "nothing", &[])]).is_err());
+    assert!(Providers::new(&shared(Fakes::default()), &[entry("a", "fake", &["gone"])]).is_err());
     assert!(!format!("{:?}", entry("a", "openai", &[])).contains("s3cret"));
 }
 
@@ -220,15 +221,33 @@ async fn a_slower_rate_is_longer_and_a_missing_voice_is_replaced() {
 #[tokio::test]
 async fn every_recogniser_that_opens_answers() {
     let shared = shared(Fakes::default());
-    for row in stt::ALL {
-        match (row.open)(&shared) {
+    for row in stt::ALL.iter().filter(|row| row.built_in) {
+        match (row.open)(&shared, &Entry::built_in(row.kind)) {
             Ok(stt) => assert!(
                 stt.hear(stretch()).unwrap().text().await.is_ok(),
                 "{}",
-                row.name
+                row.kind
             ),
-            Err(error) => assert_eq!(error.class, Class::FailOver, "{}", row.name),
+            Err(error) => assert_eq!(error.class, Class::FailOver, "{}", row.kind),
         }
+    }
+}
+
+#[tokio::test]
+async fn every_recogniser_elsewhere_that_cannot_be_reached_says_so() {
+    let shared = shared(Fakes::default());
+    for row in stt::ALL.iter().filter(|row| !row.built_in) {
+        assert!(
+            (row.open)(&shared, &Entry::built_in("r")).is_err(),
+            "{}",
+            row.kind
+        );
+        let stt = (row.open)(&shared, &entry("r", row.kind, &[])).unwrap();
+        let error = stt.hear(stretch()).unwrap().text().await.unwrap_err();
+        assert!(
+            error.class != Class::Fatal && error.provider == "r",
+            "{error}"
+        );
     }
 }
 
@@ -346,7 +365,7 @@ async fn a_fake_mind_follows_its_script_and_a_fallback_takes_over_before_the_fir
     };
     let asked = fakes.llm.clone();
     let entries = vec![entry("a", "fake", &["b"]), entry("b", "fake", &[])];
-    let providers = Providers::new(shared(fakes), &entries).unwrap();
+    let providers = Providers::new(&shared(fakes), &entries).unwrap();
     let llm = providers.llm("a").unwrap();
     let mut thinking = llm.think(think());
     let mut told = Vec::new();

@@ -14,12 +14,12 @@ const DEFAULT: &str = "default";
 /// What is built in, by the names that agents use; nobody may be called so.
 const BUILT_IN: [&str; 2] = ["local", "fake"];
 
-/// A language model or a voice elsewhere, `[providers.NAME]`; agents name it so.
+/// A language model, a voice or a recogniser elsewhere, `[providers.NAME]`; agents name it so.
 #[derive(Debug, Clone, Deserialize, JsonSchema)]
 #[serde(deny_unknown_fields)]
 pub struct Provider {
     /// What it speaks. Language models: `openai` (chat completions, also of compatible servers), `openai-responses`, `anthropic`.
-    /// Voices: `elevenlabs`, `elevenlabs-http`, `openai-speech`.
+    /// Voices: `elevenlabs`, `elevenlabs-http`, `openai-speech`. Recognisers: `deepgram`, `openai-transcription`.
     #[serde(default = "chat")]
     pub kind: String,
     /// Base URL, up to and including `/v1`.
@@ -34,7 +34,7 @@ pub struct Provider {
     /// The voice that speaks when an agent says `default`, or when it stands in for another.
     #[serde(default)]
     pub voice: Option<String>,
-    /// Others of its sort to ask, in turn, when it fails. The local voice stands in last of all by itself.
+    /// Others of its sort to ask, in turn, when it fails. The local voice and the local recogniser stand in last of all by themselves.
     #[serde(default)]
     #[schemars(length(max = 8))]
     pub fallbacks: Vec<String>,

@@ -1,7 +1,10 @@
 //! The tools an agent may run: beside the audio, each with its idempotency key.
 
 use call_core::brain::{ToolOutcome, ToolRequest};
-use model::booking::{BookingOutcome, BookingRequest};
+use model::{
+    booking::{BookingOutcome, BookingRequest},
+    command::TransferDestination,
+};
 use ractor::ActorRef;
 use serde_json::Value;
 use tokio::time::Instant;
@@ -19,6 +22,7 @@ pub(super) fn run(me: &ActorRef<Msg>, args: &Args, request: ToolRequest) {
             name: request.name.clone(),
             key: key_of(&args, &request),
             outcome: outcome.clone(),
+            denied: denied(&args, &request).is_some(),
             took: begun.elapsed(),
         });
         match leaves {
@@ -35,14 +39,30 @@ fn key_of(args: &Args, request: &ToolRequest) -> String {
 }
 
 async fn one(args: &Args, request: &ToolRequest) -> ToolOutcome {
-    if !args.published.config.tools.contains(&request.name) {
-        return failed(format!("the agent was not granted '{}'", request.name));
+    if let Some(why) = denied(args, request) {
+        return failed(why);
     }
     match request.name.as_str() {
         "book_table" => book(args, request).await,
         "transfer" => transfer(args, request),
         other => failed(format!("there is no tool '{other}'")),
     }
+}
+
+/// Why a tool is refused before it runs: what the agent was not granted, whom nobody named.
+fn denied(args: &Args, request: &ToolRequest) -> Option<String> {
+    if !args.published.config.tools.contains(&request.name) {
+        return Some(format!("the agent was not granted '{}'", request.name));
+    }
+    let unnamed = request.name == "transfer" && named(args, request).is_none();
+    unnamed.then(|| "there is no destination of that name".to_owned())
+}
+
+/// The destination of this name among those that the agent was given.
+fn named<'a>(args: &'a Args, request: &ToolRequest) -> Option<&'a TransferDestination> {
+    let wanted = request.arguments.get("destination").and_then(Value::as_str);
+    let mut known = args.published.config.transfers.iter();
+    known.find(|destination| Some(destination.name.as_str()) == wanted)
 }
 
 async fn book(args: &Args, request: &ToolRequest) -> ToolOutcome {
@@ -58,9 +78,7 @@ async fn book(args: &Args, request: &ToolRequest) -> ToolOutcome {
 
 /// Only names that the agent was given; the number behind one is never the model's.
 fn transfer(args: &Args, request: &ToolRequest) -> ToolOutcome {
-    let wanted = request.arguments.get("destination").and_then(Value::as_str);
-    let mut known = args.published.config.transfers.iter();
-    match known.find(|destination| Some(destination.name.as_str()) == wanted) {
+    match named(args, request) {
         Some(destination) => ToolOutcome::Ok(serde_json::json!({
             "outcome": "transferring",
             "destination": destination.name,

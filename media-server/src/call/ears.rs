@@ -88,7 +88,9 @@ fn is_for_the_agent(state: &State, report: &Report) -> bool {
         | Report::Partial { at_ms, .. }
         | Report::Closed { start_ms: at_ms } => *at_ms,
         Report::Final(said) => said.start_ms,
-        Report::Failed { .. } | Report::Over => return !state.speech.asking,
+        Report::Trouble { .. } | Report::Failed { .. } | Report::Over => {
+            return !state.speech.asking;
+        }
     };
     !state.speech.asking && since >= state.speech.deaf_until_ms
 }
@@ -135,6 +137,11 @@ fn heard(state: &mut State, report: Report) {
             floor::feed(state, BrainInput::Final(said));
         }
         Report::Closed { start_ms } => state.speech.ledger.caller_closed(start_ms),
+        Report::Trouble { error } => state.dossier().write(FactKind::ProviderTrouble {
+            role: "stt".into(),
+            provider: error.provider,
+            what: error.why,
+        }),
         Report::Failed { why } => {
             state.dossier().write(FactKind::ProviderTrouble {
                 role: "stt".into(),

@@ -122,11 +122,23 @@ async fn prepare_named(state: &mut State, name: &str) -> Result<(), ActorProcess
     };
     state.floor.published = Some(published.clone());
     policy::tell(state, &published);
+    warm(state, &published);
     if matches!(published.config.brain, model::BrainConfig::Echo) {
         state.inbox.push_back(Input::AgentReady);
         return Ok(());
     }
     spawn(state).await
+}
+
+/// Opens while it rings what voice and recogniser elsewhere need.
+fn warm(state: &State, published: &PublishedAgent) {
+    let (providers, config) = (&state.services().providers, &published.config);
+    if let Ok(voice) = providers.tts(&config.voice.provider) {
+        voice.warm(&config.voice.name);
+    }
+    if let Ok(ears) = providers.stt(&config.stt.provider) {
+        ears.warm();
+    }
 }
 
 /// The bound version first: the call keeps what its number pins.
@@ -399,6 +411,7 @@ pub(super) fn wish(state: &mut State, generation: u8, wish: Wish) {
             name,
             key,
             outcome,
+            denied,
             took,
         } => {
             let (ok, summary) = summary(&outcome);
@@ -407,6 +420,7 @@ pub(super) fn wish(state: &mut State, generation: u8, wish: Wish) {
                 name,
                 key,
                 ok,
+                denied,
                 summary,
                 took_ms,
             });

@@ -469,7 +469,7 @@ fn providers(
         voice: model.voice,
         fallbacks: model.fallbacks,
     });
-    Ok(Providers::new(shared, &entries.collect::<Vec<_>>())?)
+    Ok(Providers::new(&shared, &entries.collect::<Vec<_>>())?)
 }
 
 /// What runs beside the calls for ever: snapshot, facts, recordings, the sign of life.

@@ -100,7 +100,7 @@ impl Picture {
                 number(data, "paused_ms")
             ))],
             "tool.completed" => vec![Line::Plain(format!("✓ {}", summary(data)))],
-            "tool.failed" => vec![Line::Plain(format!("✗ {}", summary(data)))],
+            "tool.failed" | "tool.denied" => vec![Line::Plain(format!("✗ {}", summary(data)))],
             "provider.degraded" => vec![Line::Dim(format!(
                 "        │ {}: {}",
                 text(data, "role"),

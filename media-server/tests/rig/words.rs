@@ -61,7 +61,7 @@ pub async fn render(pieces: &[String]) -> Vec<i16> {
         fakes: Fakes::default(),
     };
     let voice = VoiceConfig::default();
-    let tts = Providers::new(shared, &[]).unwrap().tts(&voice.provider);
+    let tts = Providers::new(&shared, &[]).unwrap().tts(&voice.provider);
     let tts = tts.unwrap();
     let mut pcm = Vec::new();
     for text in pieces {

@@ -12,8 +12,9 @@ const NAME: &str = "fake";
 
 /// The row of the table.
 pub const SPEC: SttSpec = SttSpec {
-    name: NAME,
-    open: |shared| Ok(shared.fakes.stt.clone()),
+    kind: NAME,
+    built_in: true,
+    open: |shared, _| Ok(shared.fakes.stt.clone()),
 };
 
 /// What goes wrong.
@@ -99,6 +100,7 @@ impl Stt for FakeStt {
                 Some(Fault::Refuse(_)) | None => Ok(Heard {
                     text,
                     confidence: Some(0.9),
+                    troubles: Vec::new(),
                 }),
             }
         }))

@@ -7,12 +7,13 @@ use local_speech::{Cancel, DecodeKind, DecodeRequest, Pool, UtteranceId};
 use super::{HearKind, HearRequest, Heard, Hearing, Stt, SttSpec};
 use crate::{Class, ProviderError};
 
-const NAME: &str = "local";
+pub(super) const NAME: &str = "local";
 
 /// The row of the table.
 pub const SPEC: SttSpec = SttSpec {
-    name: NAME,
-    open: |shared| match &shared.pool {
+    kind: NAME,
+    built_in: true,
+    open: |shared, _| match &shared.pool {
         Some(pool) => Ok(Arc::new(LocalStt(pool.clone()))),
         None => Err(failed("this process has no local recogniser")),
     },
@@ -54,6 +55,7 @@ impl Stt for LocalStt {
             Ok(Heard {
                 text: transcript.text,
                 confidence: Some(transcript.confidence),
+                troubles: Vec::new(),
             })
         }))
     }
