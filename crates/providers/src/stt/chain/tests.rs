@@ -72,7 +72,7 @@ async fn what_a_dead_recogniser_was_given_the_next_gets_whole_and_in_time() {
         let begin = Instant::now();
         let heard = heard(&chain(&[&first, &next]), 800).await.unwrap();
         assert_eq!((heard.text.as_str(), heard.troubles.len()), ("a table", 1));
-        assert_eq!(heard.troubles[0].provider.is_empty(), false);
+        assert_eq!(heard.troubles[0].class, Class::FailOver);
         assert!(begin.elapsed() <= LIMIT, "{:?}", begin.elapsed());
         assert_eq!(next.given.lock().unwrap()[0], stretch(800));
     }
