@@ -8,6 +8,7 @@ use super::{
     Db, StoreError, Tx,
     sql::{Query, Row, Value, sql},
 };
+use crate::clock::now_ms;
 
 /// An event to tell.
 #[derive(Debug, Clone, Default)]
@@ -58,6 +59,7 @@ const COLUMNS: &[&str] = &[
     "kind",
     "at_ms",
     "data",
+    "told_ms",
 ];
 
 fn read(row: &Row) -> Result<Event, StoreError> {
@@ -74,7 +76,7 @@ fn read(row: &Row) -> Result<Event, StoreError> {
 }
 
 impl NewEvent {
-    fn values(self, id: i64) -> Vec<Value> {
+    fn values(self, id: i64, told_ms: i64) -> Vec<Value> {
         vec![
             id.into(),
             self.tenant.into(),
@@ -84,6 +86,7 @@ impl NewEvent {
             self.kind.into(),
             self.at_ms.into(),
             self.data.into(),
+            told_ms.into(),
         ]
     }
 }
@@ -103,9 +106,10 @@ impl Tx {
             Some(row) => row.get("event_seq")?,
             None => return Err(StoreError::corrupt("office_state.id", "no row")),
         };
+        let now = now_ms();
         let rows = (last - count + 1..)
             .zip(events)
-            .map(|(id, event)| event.values(id))
+            .map(|(id, event)| event.values(id, now))
             .collect();
         for insert in Query::inserts("events", COLUMNS, rows, "") {
             self.run(insert).await?;
@@ -147,9 +151,9 @@ impl Db {
         self.all(query).await?.iter().map(read).collect()
     }
 
-    /// Forgets events older than `before_ms`.
+    /// Forgets events told before `before_ms`. What happened long ago may have come only now: the office was away.
     pub async fn prune_events(&self, before_ms: i64) -> Result<u64, StoreError> {
-        self.run(sql("delete from events where at_ms < $1").bind(before_ms))
+        self.run(sql("delete from events where told_ms < $1").bind(before_ms))
             .await
     }
 }

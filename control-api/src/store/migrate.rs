@@ -34,6 +34,7 @@ const STEPS: &[Step] = &[
     step!(6, "0006_leases"),
     step!(7, "0007_consent"),
     step!(8, "0008_recordings"),
+    step!(9, "0009_events_told"),
 ];
 
 /// "side" as a number: the advisory lock that migrating processes share.

@@ -7,10 +7,13 @@ on_both_engines!(
     listeners_hear_their_own_tenant_only,
     an_end_that_is_known_before_its_beginning_is_told_after_it,
     what_is_no_longer_kept_is_a_resync,
+    what_happened_long_ago_and_comes_only_now_is_kept_for_listeners,
     readiness_and_the_page_are_open,
 );
 
 mod cases {
+    use std::time::{Duration, SystemTime, UNIX_EPOCH};
+
     use futures_util::{Stream, StreamExt as _};
     use model::CallId;
     use reqwest::Method;
@@ -199,6 +202,30 @@ mod cases {
             (first.kind.as_str(), first.id),
             ("call.started", newest + 1)
         );
+    }
+
+    /// The story's calls are weeks old: their switch could not reach the office.
+    pub async fn what_happened_long_ago_and_comes_only_now_is_kept_for_listeners(app: TestApp) {
+        let tenant = app.tenant("harbour").await;
+        let agent = app.agent(&tenant, "receptionist").await;
+        let (switch, call) = (Switch::new(1), CallId::new(5, 5));
+        app.take(switch, &switch.call(call, &tenant, &agent)).await;
+        let db = app.office.db();
+        let told = db.events_after(None, Some(call), 0, 100).await.unwrap();
+        assert!(!told.is_empty());
+        let at = |back: Duration| {
+            let now = SystemTime::now().duration_since(UNIX_EPOCH).unwrap();
+            i64::try_from((now - back).as_millis()).unwrap()
+        };
+        assert!(
+            told.iter()
+                .all(|event| event.at_ms < at(Duration::from_secs(86_400)))
+        );
+        db.prune_events(at(Duration::from_secs(3_600)))
+            .await
+            .unwrap();
+        let kept = db.events_after(None, Some(call), 0, 100).await.unwrap();
+        assert_eq!(kept.len(), told.len());
     }
 
     pub async fn readiness_and_the_page_are_open(app: TestApp) {
