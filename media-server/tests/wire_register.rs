@@ -265,8 +265,17 @@ async fn sipp_registers_with_its_password_and_calls() {
         .unwrap();
     let record = site.office().ended(&call_id).await;
     assert_eq!(record["from"], "1001", "{record}");
-    let listed = site.office().get("/v1/registrations").await;
-    assert_eq!(listed["data"], json!([]), "it un-registered: {listed}");
+    // The switch tells the office beside the call.
+    let until = std::time::Instant::now() + LIMIT;
+    loop {
+        let listed = site.office().get("/v1/registrations").await;
+        if listed["data"] == json!([]) {
+            break;
+        }
+        let waits = std::time::Instant::now() < until;
+        assert!(waits, "it never un-registered: {listed}");
+        tokio::time::sleep(Duration::from_millis(100)).await;
+    }
     node.stop().await;
 }
 
