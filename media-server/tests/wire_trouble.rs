@@ -262,6 +262,8 @@ fn run(command: &str, config: &Path) -> Output {
         .arg(command)
         .arg("--config")
         .arg(config)
+        // What the folders name beside themselves is named from there.
+        .current_dir(rig::root().join("crates/settings"))
         .stdin(Stdio::null())
         .output()
         .unwrap()
