@@ -266,13 +266,13 @@ async fn sipp_registers_with_its_password_and_calls() {
     let record = site.office().ended(&call_id).await;
     assert_eq!(record["from"], "1001", "{record}");
     // The switch tells the office beside the call.
-    let until = std::time::Instant::now() + LIMIT;
+    let until = Instant::now() + LIMIT;
     loop {
         let listed = site.office().get("/v1/registrations").await;
         if listed["data"] == json!([]) {
             break;
         }
-        let waits = std::time::Instant::now() < until;
+        let waits = Instant::now() < until;
         assert!(waits, "it never un-registered: {listed}");
         tokio::time::sleep(Duration::from_millis(100)).await;
     }
